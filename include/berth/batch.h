@@ -1,0 +1,98 @@
+/* batch.h: what a batch is: the one thing that data makes and the model reads.
+ *
+ * Packed, never padded: B sequences lie back to back in T rows.
+ *
+ *     tokens     [CLS] book a table [SEP] [CLS] great film [SEP]          T = 9
+ *     positions    0    1   2   3     4     0     1    2     3
+ *     cu_seqlens   0                        5                    9        B = 2
+ *
+ * Each task has its items: what its head computes in this batch. A sentence-level item is a sequence (its index
+ * in the batch), a token-level item is a packed row (a word's first piece). Items of one task are distinct.
+ *
+ *     berth_batch_reset(b, task_count);
+ *     berth_batch_add_sequence(b, ids, segments, n, ordinal, source, row);
+ *     berth_batch_add_item(b, task, index_or_row, label);
+ *     berth_batch_finish(b);                    // cu_seqlens, order and positions are ready
+ *
+ * Losses. An optimizer step draws `step_rows` rows, split in one or more batches (accumulation); of these
+ * `task_rows` carry a label for the task, in `task_items` labelled items. With weight w the task's part of the
+ * step's loss is  w * share * (sum of item losses / task_items), share = task_rows / step_rows for mixed batches
+ * and 1 when a step holds one task.
+ */
+#ifndef BERTH_BATCH_H
+#define BERTH_BATCH_H
+
+#include "berth/base.h"
+
+enum berth_task_kind { BERTH_TASK_CLASSIFICATION, BERTH_TASK_TAGGING };
+const char *berth_task_kind_name(enum berth_task_kind kind);
+
+struct berth_items {
+    int64_t count;
+    int64_t capacity;
+    int32_t *index;     /* [count] sequence (sentence-level) or packed row (token-level) */
+    int32_t *label;     /* [count] class, or -1: not labelled */
+    int64_t task_rows;  /* of the whole optimizer step: rows with a label for this task */
+    int64_t task_items; /* of the whole optimizer step: labelled items */
+};
+
+struct berth_batch {
+    int64_t tokens_count;    /* T */
+    int64_t sequence_count;  /* B */
+    int64_t max_length;      /* of a sequence */
+    int64_t step_rows;       /* rows of the whole optimizer step, all its batches */
+    bool one_task;           /* mix: step */
+    int32_t *tokens;         /* [T] */
+    int32_t *positions;      /* [T] */
+    int32_t *segments;       /* [T] */
+    int32_t *token_order;    /* [T] rows sorted by (token, row): for the embedding's gradient */
+    int32_t *position_order; /* [T] */
+    int32_t *segment_order;  /* [T] */
+    int32_t *row_ordinal;    /* [T] the ordinal of the row's sequence */
+    int32_t *cu_seqlens;     /* [B+1] */
+    int32_t *ordinal;        /* [B] in the optimizer step: what dropout is keyed by */
+    int32_t *source;         /* [B] where the sequence came from: for evaluation and prediction */
+    int64_t *source_row;     /* [B] */
+    int task_count;
+    struct berth_items *items; /* [task_count] */
+    int64_t token_capacity, sequence_capacity;
+    int task_capacity;
+};
+
+void berth_batch_init(struct berth_batch *b);
+void berth_batch_deinit(struct berth_batch *b);
+/* Empties; keeps memory. */
+berth_status berth_batch_reset(struct berth_batch *b, int task_count) BERTH_CHECKED;
+/* segments NULL: all 0. length >= 1. */
+berth_status berth_batch_add_sequence(struct berth_batch *b, const int32_t *tokens, const int32_t *segments,
+                                      int64_t length, int32_t ordinal, int32_t source,
+                                      int64_t source_row) BERTH_CHECKED;
+berth_status berth_batch_add_item(struct berth_batch *b, int task, int32_t index, int32_t label) BERTH_CHECKED;
+berth_status berth_batch_finish(struct berth_batch *b) BERTH_CHECKED;
+
+/* ---- labels: names <-> class numbers, stored with the model */
+struct berth_labels {
+    char **names; /* [count], owned */
+    size_t count; /* K */
+    size_t capacity;
+    void *index; /* private: hash table */
+};
+void berth_labels_init(struct berth_labels *l);
+void berth_labels_deinit(struct berth_labels *l);
+/* The class of a name, added when new. */
+berth_status berth_labels_add(struct berth_labels *l, const char *name, int32_t *out) BERTH_CHECKED;
+int32_t berth_labels_find(const struct berth_labels *l, const char *name); /* -1: none */
+/* Sorts bytewise and renumbers ("O" first when it is there): numbering does not depend on the order of rows. */
+berth_status berth_labels_sort(struct berth_labels *l) BERTH_CHECKED;
+berth_status berth_labels_copy(struct berth_labels *to, const struct berth_labels *from) BERTH_CHECKED;
+bool berth_labels_equal(const struct berth_labels *a, const struct berth_labels *b);
+
+/* ---- tasks: what data and model both must know of one */
+struct berth_task {
+    char *name; /* owned */
+    enum berth_task_kind kind;
+    struct berth_labels labels;
+};
+void berth_task_deinit(struct berth_task *task);
+
+#endif /* BERTH_BATCH_H */

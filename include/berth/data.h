@@ -1,0 +1,139 @@
+/* data.h: from text files to batches: readers, packed data, sampling, batching.
+ *
+ *     struct berth_data *d;
+ *     BERTH_TRY(berth_data_open(&d, config, tokenizer, NULL, 0, BERTH_ALL_SPLITS)); // or reuses the cache
+ *     struct berth_feeder *f;
+ *     BERTH_TRY(berth_feeder_create(&f, d, &options));
+ *     while (berth_feeder_step(f) < total) {
+ *         BERTH_TRY(berth_feeder_next(f));                           // one optimizer step
+ *         for (int i = 0; i < berth_feeder_batch_count(f); i++) use(berth_feeder_batch(f, i));
+ *     }
+ *
+ * A source is where rows come from; one source may carry labels of several tasks. A row holds [CLS] text [SEP]
+ * (text_pair [SEP]) cut to max_length (longest first for pairs), its words, and its labels.
+ * Labels are numbered from the training split (sorted, "O" first) unless given; a label of dev or test that is
+ * not known becomes BERTH_LABEL_UNKNOWN: counted, reported, and wrong whatever is predicted.
+ */
+#ifndef BERTH_DATA_H
+#define BERTH_DATA_H
+
+#include "berth/batch.h"
+#include "berth/config.h"
+#include "berth/text.h"
+
+enum berth_split { BERTH_TRAIN, BERTH_DEV, BERTH_TEST, BERTH_SPLIT_COUNT };
+const char *berth_split_name(enum berth_split split); /* "train", "dev", "test" */
+
+#define BERTH_LABEL_MISSING (-1)
+#define BERTH_LABEL_UNKNOWN (-2)
+
+/* One split of one source, packed; a read-only view of a file that is mapped. */
+struct berth_dataset {
+    int64_t rows;                /* R */
+    int64_t token_count;
+    int64_t word_count;
+    const int64_t *offset;       /* [R+1] first token of a row */
+    const int32_t *tokens;       /* [token_count] special tokens included */
+    const uint8_t *segments;     /* [token_count] */
+    const int64_t *word_offset;  /* [R+1] first word of a row */
+    const int32_t *word_token;   /* [word_count] index within the row of the word's first piece; -1: cut off */
+    const int32_t **labels;      /* [tasks of the data] NULL when the source does not carry the task;
+                                    classification [R], tagging [word_count] */
+    int64_t rows_cut;            /* rows longer than max_length */
+    int64_t words_cut;
+    int64_t *unknown_labels;     /* [tasks] */
+};
+
+struct berth_source {
+    const char *name;
+    bool has[BERTH_SPLIT_COUNT];
+    struct berth_dataset split[BERTH_SPLIT_COUNT];
+};
+
+struct berth_data; /* owns sources, tasks, maps */
+
+/* Which splits to open: bits 1 << BERTH_TRAIN, ... */
+#define BERTH_ALL_SPLITS 7u
+
+/* Opens what the configuration names, packing what is not in the cache folder (`cache`) under its digest of
+ * source bytes, tokenizer and settings. known: tasks whose label maps are given (a trained model's), matched by
+ * name; the rest number theirs from the training split. Errors name file, line, column. A named split's file
+ * must exist and hold at least one row. Borrows the tokenizer only during the call. */
+berth_status berth_data_open(struct berth_data **out, const struct berth_config *c,
+                             const struct berth_tokenizer *tokenizer, const struct berth_task *known,
+                             size_t known_count, unsigned splits) BERTH_CHECKED;
+void berth_data_free(struct berth_data *d);
+
+size_t berth_data_source_count(const struct berth_data *d);
+const struct berth_source *berth_data_source(const struct berth_data *d, size_t index);
+size_t berth_data_task_count(const struct berth_data *d); /* the configuration's tasks, in its order */
+const struct berth_task *berth_data_task(const struct berth_data *d, size_t index);
+size_t berth_data_task_source(const struct berth_data *d, size_t task);
+/* The packed file behind a split (for `berth pack` to name); NULL when the split is absent. */
+const char *berth_data_file(const struct berth_data *d, size_t source, enum berth_split split);
+/* True when the file was made by this call, false when the cache had it. */
+bool berth_data_was_packed(const struct berth_data *d, size_t source, enum berth_split split);
+
+/* ---- the order of training */
+struct berth_feeder_options {
+    uint64_t seed;
+    bool one_task;        /* mix: step; else mixed batches */
+    int64_t batch_size;   /* sequences an optimizer step; 0: batch_tokens decides */
+    int64_t batch_tokens; /* tokens an optimizer step at most; 0: batch_size decides */
+    int accumulate;       /* batches an optimizer step is split in */
+};
+
+struct berth_feeder;
+
+/* Proportional sampling: in an epoch each training row of each source is drawn once, in an order that is a pure
+ * function of (seed, epoch). Rows are shuffled over all sources; within a window of 64 steps rows of near length
+ * are put together; then the steps of the window are shuffled. With one_task a step draws rows of one task only
+ * and feeds that head alone: an epoch then draws each task's rows once, tasks interleaved by a shuffled order.
+ * Within a batch rows of one source lie together. Borrows d. */
+berth_status berth_feeder_create(struct berth_feeder **out, const struct berth_data *d,
+                                 const struct berth_feeder_options *options) BERTH_CHECKED;
+void berth_feeder_free(struct berth_feeder *f);
+/* Optimizer steps of an epoch (0-based); with batch_tokens it differs between epochs. */
+berth_status berth_feeder_epoch_steps(struct berth_feeder *f, int64_t epoch, int64_t *out) BERTH_CHECKED;
+/* Prepares the next optimizer step; going past an epoch's end begins the next. */
+berth_status berth_feeder_next(struct berth_feeder *f) BERTH_CHECKED;
+int berth_feeder_batch_count(const struct berth_feeder *f); /* <= accumulate; empty ones are left out */
+const struct berth_batch *berth_feeder_batch(const struct berth_feeder *f, int index);
+int64_t berth_feeder_epoch(const struct berth_feeder *f);      /* of the step prepared last */
+/* The state is two integers: epoch, and steps of it already taken. */
+void berth_feeder_state(const struct berth_feeder *f, int64_t *epoch, int64_t *steps_done);
+berth_status berth_feeder_restore(struct berth_feeder *f, int64_t epoch, int64_t steps_done) BERTH_CHECKED;
+
+/* ---- the order of evaluation: all rows of one source's split, longest first, `batch_size` sequences a batch;
+ * items of every task that the source carries (all words that were not cut off, all sequences), labels included.
+ * source/source_row of the batch tell where each sequence belongs. */
+struct berth_scan;
+berth_status berth_scan_create(struct berth_scan **out, const struct berth_data *d, size_t source,
+                               enum berth_split split, int64_t batch_size) BERTH_CHECKED;
+void berth_scan_free(struct berth_scan *s);
+/* *out is NULL after the last batch; borrowed until the next call. */
+berth_status berth_scan_next(struct berth_scan *s, const struct berth_batch **out) BERTH_CHECKED;
+
+/* ---- rows for prediction: adds [CLS] text [SEP] (pair [SEP]) to a batch, cut to max_length, with one item a task:
+ * sentence-level tasks the sequence, token-level tasks each word (split at white space) that was not cut off.
+ * words: start and end byte of each white-space word; owned by the caller (free). */
+struct berth_word_span {
+    int32_t start, end; /* bytes of the text */
+    int32_t token;      /* row within the sequence of its first piece; -1: cut off or without pieces */
+};
+berth_status berth_data_add_text(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,
+                                 const char *text, const char *pair, const struct berth_task *tasks,
+                                 size_t task_count, int32_t ordinal, struct berth_word_span **words,
+                                 size_t *word_count) BERTH_CHECKED;
+
+/* ---- readers: rows of one file (or of the three files of seqfiles), used by pack; one row_reader a format */
+struct berth_row {
+    const char *text;      /* ended by a zero byte, valid UTF-8, borrowed until the next row */
+    const char *text_pair; /* or NULL */
+    bool pre_split;        /* text is words separated by single spaces, tags belong to them */
+    size_t label_count;
+    const char **labels;   /* [label_count] as asked at opening; NULL: missing; tagging: tags by spaces */
+    int64_t line;          /* 1-based, for messages */
+};
+
+#endif /* BERTH_DATA_H */

@@ -1,0 +1,71 @@
+/* device.h: devices: memory, copies, the table of operations, and what each operation is made of.
+ *
+ *     struct berth_device *dev;
+ *     BERTH_TRY(berth_device_open(&dev, "auto"));
+ *     BERTH_TRY(berth_device_alloc(dev, &p, bytes));
+ *     BERTH_TRY(BERTH_OP(dev, fill(p, 0.0f, n, dev->stream)));
+ *
+ * A backend is one implementation of struct berth_backend (src/device/backend_cpu.c). On the CPU, device
+ * memory is host memory. One device is used by one thread at a time; operations run on all of its threads.
+ */
+#ifndef BERTH_DEVICE_H
+#define BERTH_DEVICE_H
+
+#include "berth/base.h"
+#include "berth/kernels.h"
+
+struct berth_device;
+
+struct berth_backend {
+    const char *name; /* "cpu" */
+    bool host_memory; /* device pointers may be read and written by the host: uploads copy nothing */
+    berth_status (*open)(struct berth_device *dev, int index);
+    void (*close)(struct berth_device *dev);
+    berth_status (*alloc)(struct berth_device *dev, void **out, size_t bytes); /* 64-byte aligned, not zeroed */
+    void (*free)(struct berth_device *dev, void *pointer, size_t bytes);
+    berth_status (*upload)(struct berth_device *dev, void *to_device, const void *from_host, size_t bytes);
+    berth_status (*download)(struct berth_device *dev, void *to_host, const void *from_device, size_t bytes);
+    berth_status (*copy)(struct berth_device *dev, void *to, const void *from, size_t bytes);
+    berth_status (*zero)(struct berth_device *dev, void *pointer, size_t bytes);
+    berth_status (*synchronize)(struct berth_device *dev);
+    const char *(*error_text)(int error);
+    /* (optional; NULL: everything) whether an operation of the table takes this element type */
+    bool (*supports)(const struct berth_device *dev, const char *op, enum berth_dtype dtype);
+    /* "matrix products: oneDNN 2.6.3 (avx512_core)": lines for `berth doctor` and the run's record */
+    void (*describe)(const struct berth_device *dev, struct berth_str *out);
+};
+
+struct berth_device {
+    const struct berth_backend *backend;
+    struct berth_ops ops;
+    berth_stream *stream;
+    void *state; /* the backend's own */
+    int index;
+    size_t bytes_now, bytes_peak; /* of berth_device_alloc */
+};
+
+/* "auto", "cpu", "cuda", "cuda:1". A device this build or machine lacks is BERTH_E_UNSUPPORTED, saying how to
+ * get it. */
+berth_status berth_device_open(struct berth_device **out, const char *name) BERTH_CHECKED;
+void berth_device_close(struct berth_device *dev); /* NULL is allowed */
+
+berth_status berth_device_alloc(struct berth_device *dev, void *out_pointer, size_t bytes) BERTH_CHECKED;
+void berth_device_free(struct berth_device *dev, void *pointer, size_t bytes); /* NULL is allowed */
+berth_status berth_device_upload(struct berth_device *dev, void *to, const void *from,
+                                 size_t bytes) BERTH_CHECKED;
+berth_status berth_device_download(struct berth_device *dev, void *to, const void *from,
+                                   size_t bytes) BERTH_CHECKED;
+berth_status berth_device_copy(struct berth_device *dev, void *to, const void *from, size_t bytes) BERTH_CHECKED;
+berth_status berth_device_zero(struct berth_device *dev, void *pointer, size_t bytes) BERTH_CHECKED;
+berth_status berth_device_synchronize(struct berth_device *dev) BERTH_CHECKED;
+void berth_device_describe(const struct berth_device *dev, struct berth_str *out);
+
+/* Turns an operation's return into a status naming the operation. */
+berth_status berth_device_check(struct berth_device *dev, int error, const char *call, const char *file,
+                                int line) BERTH_CHECKED;
+#define BERTH_OP(dev, call) berth_device_check((dev), (dev)->ops.call, #call, __FILE__, __LINE__)
+
+size_t berth_dtype_size(enum berth_dtype dtype);
+const char *berth_dtype_name(enum berth_dtype dtype);
+
+#endif /* BERTH_DEVICE_H */

@@ -1,0 +1,198 @@
+/* kernels.h: the table of operations that a backend implements, over plain pointers, sizes and a stream.
+ *
+ * The alphabet of sizes, the same everywhere in berth:
+ *     T packed tokens   B sequences   H hidden   A attention heads   D head size (H/A)   F feed-forward
+ *     L layers   V vocabulary   K classes   M longest length   R selected rows   N columns of a matrix
+ *
+ * Sequences lie back to back: sequence b is rows cu_seqlens[b] .. cu_seqlens[b+1]-1 of a [T, H] array. There is
+ * no padding. The gradient of x is called dx. Arguments: outputs, inputs, saved for backward, sizes, scalars,
+ * stream last. Unless said otherwise an output is written (=), not added to (+=), and does not overlap an
+ * input. Arrays of activations are `void *` of one element type, `dtype`; parameters, their gradients and
+ * statistics are float. Sums are accumulated in fp32 or wider, in an order fixed by the sizes alone, so results
+ * are the same for any number of threads.
+ *
+ * A kernel file knows nothing of the framework and allocates nothing: an operation that needs memory has a
+ * `*_workspace` query beside it, the caller passes that many bytes (64-byte aligned). Operations return 0, or
+ * the backend's own error number (berth_device_error_text). The CPU functions never fail.
+ *
+ * How a table is filled: each kernels/FAMILY.c is compiled once an instruction set and defines one function
+ * BERTH_CPU_TABLE(FAMILY)(struct berth_ops *) that enters its static functions; FAMILY.cu does the same with
+ * berth_cuda_table_FAMILY. Matrix products are entered by the backend (a library's), over kernels/gemm_ref.c.
+ */
+#ifndef BERTH_KERNELS_H
+#define BERTH_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "berth/philox.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum berth_dtype { BERTH_F32, BERTH_BF16 };
+
+/* How a product's factors are stored, all row-major:
+ *   NT  c[m,n] = Σ_k a[m,k] b[n,k]     a layer's forward:          Y = X Wᵀ
+ *   NN  c[m,n] = Σ_k a[m,k] b[k,n]     gradient of its input:     dX = dY W
+ *   TN  c[m,n] = Σ_k a[k,m] b[k,n]     gradient of its weight:    dW = dYᵀ X */
+enum berth_gemm_form { BERTH_GEMM_NT, BERTH_GEMM_NN, BERTH_GEMM_TN };
+
+enum berth_activation {
+    BERTH_ACT_NONE,
+    BERTH_ACT_GELU,      /* x Φ(x), Φ by erf (Hendrycks & Gimpel, arXiv 1606.08415): BERT's "gelu" */
+    BERTH_ACT_GELU_TANH, /* its tanh approximation: "gelu_new" */
+    BERTH_ACT_RELU,
+    BERTH_ACT_SILU,
+    BERTH_ACT_TANH
+};
+
+/* Dropout of rows; NULL or threshold 0 means none. Layout of the counters: philox.h. */
+struct berth_dropout {
+    uint32_t threshold;      /* berth_dropout_threshold(p) */
+    uint32_t site;           /* which dropout of the network; 12 bits */
+    const uint32_t *key;     /* [3] seed low, seed high, step; in device memory */
+    const int32_t *ordinal;  /* [rows] (attention: [B]) the example's ordinal in the global batch */
+    const int32_t *position; /* [rows] position in its sequence; unused by attention */
+};
+
+typedef struct berth_stream berth_stream; /* the backend's own; NULL on the CPU */
+
+struct berth_ops {
+    /* ---- matrix product: c = op(a) op(b) (+ bias[n] on each row) (+ c where accumulate) */
+    int (*gemm)(void *c, const void *a, const void *b, const float *bias /* [n] or NULL */, int64_t m, int64_t n,
+                int64_t k, int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
+                enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream);
+
+    /* ---- reduce: out[j] (+)= Σ_t x[t, j]: bias gradients */
+    size_t (*column_sum_workspace)(int64_t rows, int64_t columns);
+    int (*column_sum)(float *out /* [N] */, const void *x /* [T, N] */, void *workspace, int64_t rows,
+                      int64_t columns, int accumulate, enum berth_dtype dtype, berth_stream *stream);
+    /* out[0] = Σ x², in double */
+    int (*sum_squares)(double *out /* [1] */, const float *x /* [n] */, int64_t n, berth_stream *stream);
+    /* out[0] (+)= scale Σ x */
+    int (*scaled_sum)(float *out /* [1] */, const float *x /* [n] */, int64_t n, float scale, int accumulate,
+                      berth_stream *stream);
+
+    /* ---- elementwise */
+    int (*fill)(float *x /* [n] */, float value, int64_t n, berth_stream *stream);
+    int (*add)(void *y /* [n] += */, const void *x /* [n] */, int64_t n, enum berth_dtype dtype,
+               berth_stream *stream);
+    int (*scale)(float *x /* [n] *= */, float factor, int64_t n, berth_stream *stream);
+    /* y[i] = dloss[0] * scale for all i: backward of scaled_sum */
+    int (*broadcast)(float *y /* [n] */, const float *dloss /* [1] */, int64_t n, float scale,
+                     berth_stream *stream);
+
+    /* ---- activation: y = f(x + bias); dx = dy f'(x + bias). y may be x's memory, dx may be dy's. */
+    int (*act_forward)(void *y /* [T, N] */, const void *x /* [T, N] */, const float *bias /* [N] or NULL */,
+                       int64_t rows, int64_t columns, enum berth_activation kind, enum berth_dtype dtype,
+                       berth_stream *stream);
+    int (*act_backward)(void *dx /* [T, N] */, const void *dy /* [T, N] */, const void *x /* [T, N] */,
+                        const float *bias /* [N] or NULL */, int64_t rows, int64_t columns,
+                        enum berth_activation kind, enum berth_dtype dtype, berth_stream *stream);
+
+    /* ---- embedding: y[t] = token[ids[t]] + position[pos[t]] (+ segment[seg[t]] unless segment is NULL) */
+    int (*embedding_forward)(void *y /* [T, H] */, const float *token /* [V, H] */,
+                             const float *position /* [P, H] */, const float *segment /* [S, H] or NULL */,
+                             const int32_t *ids /* [T] */, const int32_t *pos /* [T] */,
+                             const int32_t *seg /* [T] or NULL */, int64_t rows, int64_t hidden,
+                             enum berth_dtype dtype, berth_stream *stream);
+    /* dtable[ids[t]] += dy[t]. order: 0..T-1 sorted by (ids[t], t), so each table row is summed in one fixed
+     * order without atomics. */
+    int (*embedding_backward)(float *dtable /* [V, H] += */, const void *dy /* [T, H] */,
+                              const int32_t *ids /* [T] */, const int32_t *order /* [T] */, int64_t rows,
+                              int64_t hidden, enum berth_dtype dtype, berth_stream *stream);
+
+    /* ---- layer normalisation (Ba et al., arXiv 1607.06450), fused with dropout and residual:
+     *   pre = dropout(x) + residual,  y = (pre - mean) rstd gamma + beta,  rstd = 1/sqrt(var + eps)
+     * residual NULL: pre = dropout(x). pre NULL: not saved (then mean and rstd may be NULL as well).
+     * pre may be x's memory. Variance in two passes. */
+    int (*layernorm_forward)(void *y /* [T, H] */, void *pre /* [T, H] or NULL */, float *mean /* [T] */,
+                             float *rstd /* [T] */, const void *x /* [T, H] */,
+                             const void *residual /* [T, H] or NULL */, const float *gamma /* [H] */,
+                             const float *beta /* [H] */, int64_t rows, int64_t hidden, float eps,
+                             const struct berth_dropout *dropout, enum berth_dtype dtype, berth_stream *stream);
+    /* dpre by the chain rule; dresidual (+)= dpre unless NULL; dx = dropout mask of dpre unless NULL.
+     * dx may be dy's memory. */
+    int (*layernorm_backward)(void *dx /* [T, H] or NULL */, void *dresidual /* [T, H] or NULL */,
+                              const void *dy /* [T, H] */, const void *pre /* [T, H] */,
+                              const float *mean /* [T] */, const float *rstd /* [T] */,
+                              const float *gamma /* [H] */, int64_t rows, int64_t hidden,
+                              int accumulate_residual, const struct berth_dropout *dropout,
+                              enum berth_dtype dtype, berth_stream *stream);
+    size_t (*layernorm_param_workspace)(int64_t rows, int64_t hidden);
+    /* dgamma += Σ_t dy xhat, dbeta += Σ_t dy; either may be NULL */
+    int (*layernorm_param_backward)(float *dgamma /* [H] += or NULL */, float *dbeta /* [H] += or NULL */,
+                                    const void *dy /* [T, H] */, const void *pre /* [T, H] */,
+                                    const float *mean /* [T] */, const float *rstd /* [T] */, void *workspace,
+                                    int64_t rows, int64_t hidden, enum berth_dtype dtype, berth_stream *stream);
+
+    /* ---- dropout alone; forward and backward are the same map. y may be x's memory. */
+    int (*dropout)(void *y /* [T, H] */, const void *x /* [T, H] */, int64_t rows, int64_t hidden,
+                   const struct berth_dropout *dropout, enum berth_dtype dtype, berth_stream *stream);
+
+    /* ---- attention within each sequence: P = softmax(scale Q Kᵀ), out = dropout(P) V; lse = log Σ exp(scale QKᵀ).
+     * Nothing of size length² is stored: backward recomputes P from lse (Dao et al., arXiv 2205.14135). */
+    size_t (*attention_workspace)(int64_t tokens, int64_t sequences, int64_t max_length, int64_t heads,
+                                  int64_t head_size, int backward);
+    int (*attention_forward)(void *out /* [T, A, D] */, float *lse /* [T, A] or NULL */,
+                             const void *qkv /* [T, 3, A, D] */, const int32_t *cu_seqlens /* [B+1] */,
+                             void *workspace, int64_t tokens, int64_t sequences, int64_t max_length,
+                             int64_t heads, int64_t head_size, float scale, const struct berth_dropout *dropout,
+                             enum berth_dtype dtype, berth_stream *stream);
+    int (*attention_backward)(void *dqkv /* [T, 3, A, D] */, const void *dout /* [T, A, D] */,
+                              const void *qkv /* [T, 3, A, D] */, const void *out /* [T, A, D] */,
+                              const float *lse /* [T, A] */, const int32_t *cu_seqlens /* [B+1] */,
+                              void *workspace, int64_t tokens, int64_t sequences, int64_t max_length,
+                              int64_t heads, int64_t head_size, float scale, const struct berth_dropout *dropout,
+                              enum berth_dtype dtype, berth_stream *stream);
+
+    /* ---- between tokens and heads. Rows within one call are distinct. */
+    int (*gather_rows)(void *y /* [R, H] */, const void *x /* [T, H] */, const int32_t *rows /* [R] */,
+                       int64_t count, int64_t hidden, enum berth_dtype dtype, berth_stream *stream);
+    int (*scatter_add_rows)(void *dx /* [T, H] += at rows */, const void *dy /* [R, H] */,
+                            const int32_t *rows /* [R] */, int64_t count, int64_t hidden,
+                            enum berth_dtype dtype, berth_stream *stream);
+    /* y[r] = mean of the tokens of sequence seqs[r] */
+    int (*mean_pool_forward)(void *y /* [R, H] */, const void *x /* [T, H] */, const int32_t *seqs /* [R] */,
+                             const int32_t *cu_seqlens /* [B+1] */, int64_t count, int64_t hidden,
+                             enum berth_dtype dtype, berth_stream *stream);
+    int (*mean_pool_backward)(void *dx /* [T, H] += */, const void *dy /* [R, H] */,
+                              const int32_t *seqs /* [R] */, const int32_t *cu_seqlens /* [B+1] */,
+                              int64_t count, int64_t hidden, enum berth_dtype dtype, berth_stream *stream);
+
+    /* ---- softmax cross-entropy, a row at a time; label -1 is masked: loss 0, gradient 0.
+     *   loss = (1-s) w[y] (lse - z[y]) + s/K Σ_k w[k] (lse - z[k])    w: class weights or 1, s: smoothing */
+    int (*cross_entropy_forward)(float *loss /* [R] */, float *lse /* [R] */, const void *logits /* [R, K] */,
+                                 const int32_t *labels /* [R] */, const float *class_weight /* [K] or NULL */,
+                                 int64_t rows, int64_t classes, float smoothing, enum berth_dtype dtype,
+                                 berth_stream *stream);
+    int (*cross_entropy_backward)(void *dlogits /* [R, K] */, const float *dloss /* [R] */,
+                                  const void *logits /* [R, K] */, const float *lse /* [R] */,
+                                  const int32_t *labels /* [R] */, const float *class_weight /* [K] or NULL */,
+                                  int64_t rows, int64_t classes, float smoothing, enum berth_dtype dtype,
+                                  berth_stream *stream);
+
+    /* ---- AdamW (Loshchilov & Hutter, arXiv 1711.05101), g' = grad_scale[0] g:
+     *   m = b1 m + (1-b1) g',  v = b2 v + (1-b2) g'²,
+     *   p -= lr (m / c1 / (sqrt(v / c2) + eps) + decay p),  c = 1 - b^t by the caller */
+    int (*adamw)(float *p /* [n] */, float *m /* [n] */, float *v /* [n] */, const float *g /* [n] */,
+                 const float *grad_scale /* [1] */, int64_t n, float lr, float beta1, float beta2, float eps,
+                 float decay, float correction1, float correction2, berth_stream *stream);
+};
+
+/* ---- the CPU's families: one compilation an instruction set, see kernels/README.md */
+#define BERTH_CPU_ISA_MAP(X) X(base) X(avx2) X(avx512)
+#define BERTH_CPU_FAMILY_MAP(X, isa)                                                                         \
+    X(isa, attention) X(isa, layernorm) X(isa, gelu) X(isa, embedding) X(isa, softmax_ce) X(isa, dropout)    \
+    X(isa, gather) X(isa, reduce) X(isa, optim) X(isa, elementwise) X(isa, gemm_ref)
+#define BERTH_CPU_DECLARE(isa, family) void berth_cpu_table_##family##_##isa(struct berth_ops *ops);
+#define BERTH_CPU_DECLARE_ISA(isa) BERTH_CPU_FAMILY_MAP(BERTH_CPU_DECLARE, isa)
+BERTH_CPU_ISA_MAP(BERTH_CPU_DECLARE_ISA)
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* BERTH_KERNELS_H */

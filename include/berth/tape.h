@@ -1,0 +1,130 @@
+/* tape.h: a tape-based autograd engine over a device's operations.
+ *
+ * Operations are recorded as they run; backward walks the record in reverse. A tensor is a view of memory it does
+ * not own: parameters belong to the caller, the rest to the tape's step memory, which tape_reset takes back.
+ *
+ *     berth_tape_reset(tape, training);
+ *     struct berth_tensor *x, *h, *y, *rows, *loss;
+ *     BERTH_TRY(berth_op_embedding(tape, &x, tok, pos, seg, &ids));
+ *     BERTH_TRY(berth_op_linear(tape, &h, x, w, NULL));               // h = x wT
+ *     BERTH_TRY(berth_op_bias_act(tape, &y, h, bias, BERTH_ACT_GELU));
+ *     BERTH_TRY(berth_op_cross_entropy(tape, &rows, y, labels, NULL, 0.0f));
+ *     BERTH_TRY(berth_op_scaled_sum(tape, &loss, rows, 1.0f / n));
+ *     BERTH_TRY(berth_tape_backward(tape, loss));                     // parameters' grad += dloss/dparameter
+ *
+ * Pruning: a tensor needs a gradient when it is a parameter with a gradient buffer, or was computed from one. An
+ * operation whose inputs need none is not recorded, saves nothing, and its inputs' memory returns to the tape as
+ * soon as they are dropped (berth_tape_drop).
+ * Accumulation: the first contribution to an activation's gradient is written (=), later ones added (+=);
+ * parameters' gradients are always added to: the caller zeroes them once an optimizer step.
+ * Memory: one arena of device memory; step memory is handed out by size from free lists, gradients of activations
+ * return as soon as they were used. After the first steps of a size no memory is asked of the system
+ * (berth_tape_allocations counts). One tape is used by one thread.
+ */
+#ifndef BERTH_TAPE_H
+#define BERTH_TAPE_H
+
+#include "berth/device.h"
+
+struct berth_tensor {
+    void *data;
+    void *grad; /* same shape; parameters: float, the caller's; NULL: none */
+    enum berth_dtype dtype;
+    int rank;
+    int64_t shape[4];
+    bool needs_grad;
+    bool is_parameter;
+    bool grad_written; /* activations: the gradient holds something */
+    int references;    /* recorded uses that still need data */
+    size_t bytes;      /* of data when the tape owns it, else 0 */
+};
+
+struct berth_tape;
+
+berth_status berth_tape_create(struct berth_tape **out, struct berth_device *dev) BERTH_CHECKED;
+void berth_tape_free(struct berth_tape *tape);
+/* Begins a step: all tensors of the step before are gone. record: false for inference (nothing is saved). */
+void berth_tape_reset(struct berth_tape *tape, bool record);
+struct berth_device *berth_tape_device(struct berth_tape *tape);
+size_t berth_tape_memory(const struct berth_tape *tape);       /* bytes held from the device */
+int64_t berth_tape_allocations(const struct berth_tape *tape); /* requests to the device since creation */
+int64_t berth_tape_recorded(const struct berth_tape *tape);    /* operations on the record now */
+
+/* A tensor over memory of the caller (device memory). grad NULL: constant or frozen. */
+berth_status berth_tape_parameter(struct berth_tape *tape, struct berth_tensor **out, float *data, float *grad,
+                                  int rank, const int64_t *shape) BERTH_CHECKED;
+/* Step memory with a copy of host bytes; on a device with host memory the pointer itself (no copy): it must then
+ * live until the next reset. */
+berth_status berth_tape_upload(struct berth_tape *tape, const void **out, const void *host,
+                               size_t bytes) BERTH_CHECKED;
+/* An uninitialised step tensor / raw step memory. */
+berth_status berth_tape_tensor(struct berth_tape *tape, struct berth_tensor **out, enum berth_dtype dtype, int rank,
+                               const int64_t *shape) BERTH_CHECKED;
+/* The caller will not use this tensor again (it may still be on the record). Optional: frees memory early. */
+void berth_tape_drop(struct berth_tape *tape, struct berth_tensor *t);
+/* Walks back from a scalar: d loss/d loss = 1. */
+berth_status berth_tape_backward(struct berth_tape *tape, struct berth_tensor *loss) BERTH_CHECKED;
+/* Walks back from several tensors with given gradients (device memory, same shapes). */
+berth_status berth_tape_backward_from(struct berth_tape *tape, struct berth_tensor *const *outputs,
+                                      const void *const *gradients, int count) BERTH_CHECKED;
+
+/* ---- dropout of a step: which mask. rate 0 means none. */
+struct berth_tape_dropout {
+    float rate;
+    uint32_t site;
+    const uint32_t *key;     /* device memory [3]: seed low, seed high, step */
+    const int32_t *ordinal;  /* device memory [rows], attention: [B] */
+    const int32_t *position; /* device memory [rows] */
+};
+
+/* ---- operations; inputs may be NULL where said. Shapes are asserted (they are berth's own doing). */
+struct berth_embedding_rows { /* device memory */
+    const int32_t *tokens, *positions, *segments;                   /* [T]; segments NULL with seg NULL */
+    const int32_t *token_order, *position_order, *segment_order;    /* [T] */
+    int64_t count;                                                  /* T */
+};
+/* [T, H] = token[V, H] + position[P, H] + segment[S, H] (seg NULL: without) */
+berth_status berth_op_embedding(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *token,
+                                struct berth_tensor *position, struct berth_tensor *segment,
+                                const struct berth_embedding_rows *rows) BERTH_CHECKED;
+/* [T, N] = x[T, H] w[N, H]ᵀ (+ bias[N]) */
+berth_status berth_op_linear(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                             struct berth_tensor *w, struct berth_tensor *bias) BERTH_CHECKED;
+/* [T, N] = f(x + bias); bias may be NULL */
+berth_status berth_op_bias_act(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                               struct berth_tensor *bias, enum berth_activation kind) BERTH_CHECKED;
+/* [T, H] = layernorm(dropout(x) + residual); residual and dropout may be NULL. x's memory is reused. */
+berth_status berth_op_layernorm(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                                struct berth_tensor *residual, struct berth_tensor *gamma,
+                                struct berth_tensor *beta, float eps,
+                                const struct berth_tape_dropout *dropout) BERTH_CHECKED;
+berth_status berth_op_dropout(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                              const struct berth_tape_dropout *dropout) BERTH_CHECKED;
+/* [T, H] from qkv [T, 3H]; heads A, D = H/A, scale 1/sqrt(D) */
+berth_status berth_op_attention(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *qkv,
+                                const int32_t *cu_seqlens, int64_t sequences, int64_t max_length, int64_t heads,
+                                const struct berth_tape_dropout *dropout) BERTH_CHECKED;
+/* [R, H] = x[rows]; rows in device memory, distinct */
+berth_status berth_op_gather_rows(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                                  const int32_t *rows, int64_t count) BERTH_CHECKED;
+/* [R, H]: mean over the tokens of sequences seqs[R] */
+berth_status berth_op_mean_pool(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                                const int32_t *seqs, const int32_t *cu_seqlens, int64_t count) BERTH_CHECKED;
+/* [R] item losses of logits [R, K]; labels in device memory, -1 masked */
+berth_status berth_op_cross_entropy(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *logits,
+                                    const int32_t *labels, const float *class_weight, float smoothing) BERTH_CHECKED;
+/* [1] = scale Σ x */
+berth_status berth_op_scaled_sum(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                                 float scale) BERTH_CHECKED;
+/* [1] = a + b */
+berth_status berth_op_add(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *a,
+                          struct berth_tensor *b) BERTH_CHECKED;
+
+/* ---- check of a whole graph: rebuild() records it anew and gives its loss; compares the analytic gradient of one
+ * parameter along a random direction with (loss(+h) - loss(-h)) / 2h. Writes both to *analytic and *numeric. */
+typedef berth_status berth_rebuild(struct berth_tape *tape, struct berth_tensor **loss, void *user);
+berth_status berth_tape_check_direction(struct berth_tape *tape, berth_rebuild *rebuild, void *user, float *data,
+                                        float *grad, int64_t count, uint64_t seed, float h, double *analytic,
+                                        double *numeric) BERTH_CHECKED;
+
+#endif /* BERTH_TAPE_H */

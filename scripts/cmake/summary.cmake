@@ -1,0 +1,12 @@
+# What was found, and what follows from what was not.
+message(STATUS "")
+message(STATUS "berth ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}")
+message(STATUS "  oneDNN       ${DNNL_LIBRARY}")
+message(STATUS "  HDF5         ${HDF5_VERSION}")
+message(STATUS "  libyaml      ${YAML_VERSION}")
+message(STATUS "  jansson      ${JANSSON_VERSION}")
+message(STATUS "  xxHash       ${XXHASH_VERSION}")
+message(STATUS "  instruction sets of the kernels: ${BERTH_ISAS}")
+message(STATUS "  sanitizers   ${BERTH_SANITIZE}")
+message(STATUS "  CUDA, NCCL, MPI: not part of this build yet; the CPU runs everything")
+message(STATUS "")
