@@ -13,7 +13,7 @@
  *
  * A kernel file knows nothing of the framework and allocates nothing: an operation that needs memory has a
  * `*_workspace` query beside it, the caller passes that many bytes (64-byte aligned). Operations return 0, or
- * the backend's own error number (berth_device_error_text). The CPU functions never fail.
+ * the backend's own error number (berth_backend.error_text); those of the CPU are enum berth_cpu_error.
  *
  * How a table is filled: each kernels/FAMILY.c is compiled once an instruction set and defines one function
  * BERTH_CPU_TABLE(FAMILY)(struct berth_ops *) that enters its static functions; FAMILY.cu does the same with
@@ -180,6 +180,13 @@ struct berth_ops {
     int (*adamw)(float *p /* [n] */, float *m /* [n] */, float *v /* [n] */, const float *g /* [n] */,
                  const float *grad_scale /* [1] */, int64_t n, float lr, float beta1, float beta2, float eps,
                  float decay, float correction1, float correction2, berth_stream *stream);
+};
+
+/* ---- what the CPU's functions return */
+enum berth_cpu_error {
+    BERTH_CPU_OK = 0,
+    BERTH_CPU_E_DTYPE = 1,  /* this operation does not take the element type */
+    BERTH_CPU_E_LIBRARY = 2 /* the matrix product library refused */
 };
 
 /* ---- the CPU's families: one compilation an instruction set, see kernels/README.md */

@@ -1,0 +1,184 @@
+/* model.h: one backbone, several heads: configuration, parameters, forward pass, model folders.
+ *
+ *     struct berth_model *m;
+ *     BERTH_TRY(berth_model_load(&m, dev, "models/all-MiniLM-L6-v2"));
+ *     BERTH_TRY(berth_model_add_head(m, &head));                          // before parameters are made
+ *     BERTH_TRY(berth_model_allocate(m, seed));                           // values: loaded, or initialised
+ *     BERTH_TRY(berth_model_forward(m, tape, batch, &options, logits));   // one pass, all heads
+ *
+ * Backbones are data: BERT, DistilBERT and MiniLM are the same code with another configuration (post-norm
+ * encoder, Devlin et al., arXiv 1810.04805). Names of parameters are BERT's for every backbone:
+ *     embeddings.word_embeddings.weight  embeddings.position_embeddings.weight
+ *     embeddings.token_type_embeddings.weight  embeddings.LayerNorm.{weight,bias}
+ *     encoder.layer.N.attention.self.{query,key,value}.{weight,bias}
+ *     encoder.layer.N.attention.output.dense.{weight,bias}  encoder.layer.N.attention.output.LayerNorm.{weight,bias}
+ *     encoder.layer.N.intermediate.dense.{weight,bias}
+ *     encoder.layer.N.output.dense.{weight,bias}  encoder.layer.N.output.LayerNorm.{weight,bias}
+ *     pooler.dense.{weight,bias}  heads.NAME.{weight,bias}
+ *
+ * All values lie in one flat buffer in device memory; the table of parameters gives each its place. Within a
+ * layer query, key and value weights are neighbours, and so are their biases: one [3H, H] product.
+ */
+#ifndef BERTH_MODEL_H
+#define BERTH_MODEL_H
+
+#include "berth/batch.h"
+#include "berth/tape.h"
+#include "berth/text.h"
+
+struct berth_model_config {
+    char *model_type;    /* "bert", "distilbert": the family of the folder it came from; owned */
+    int64_t layers;      /* L */
+    int64_t hidden;      /* H */
+    int64_t heads;       /* A */
+    int64_t intermediate; /* F */
+    int64_t vocab_size;  /* V */
+    int64_t positions;   /* longest sequence */
+    int64_t segments;    /* kinds of segment; 0: none (DistilBERT) */
+    enum berth_activation activation;
+    float layer_norm_eps;
+    float hidden_dropout;
+    float attention_dropout;
+    float init_range;    /* deviation of the normal that fresh weights are drawn from */
+    bool pooler;         /* pooler.dense is there */
+    int32_t pad_token;
+};
+
+/* ---- parameters */
+enum berth_init { BERTH_INIT_NORMAL, BERTH_INIT_ZERO, BERTH_INIT_ONE };
+struct berth_parameter {
+    char *name; /* owned by the model */
+    int rank;
+    int64_t shape[2];
+    int64_t count;  /* elements */
+    int64_t offset; /* elements from the start of the flat buffer; multiple of 16 */
+    int owner;      /* 0: backbone; i+1: head i: whose absence from a step leaves it untouched */
+    int stage;      /* order of the forward pass: 0 embeddings, l+1 layer l, L+1 pooler, L+2 heads */
+    bool decays;    /* weight decay applies: not for biases and norms */
+    bool is_bias, is_norm;
+    enum berth_init init;
+    bool loaded;    /* its value came from a file */
+};
+
+/* ---- heads: one kind a file (src/model/head_*.c) and one registry row */
+enum berth_pooling { BERTH_POOL_POOLER, BERTH_POOL_CLS, BERTH_POOL_MEAN };
+const char *berth_pooling_name(enum berth_pooling pooling);
+bool berth_pooling_parse(const char *text, enum berth_pooling *out);
+
+struct berth_head {
+    struct berth_task task;     /* name, kind, labels; owned */
+    enum berth_pooling pooling; /* sentence-level heads */
+    float dropout;              /* before the head's linear layer; negative: the backbone's hidden dropout */
+    float label_smoothing;
+    int weight, bias;           /* indices of its parameters (private to the model) */
+};
+
+struct berth_model {
+    struct berth_device *device; /* borrowed */
+    struct berth_model_config config;
+    struct berth_head *heads; /* [head_count] */
+    int head_count;
+    struct berth_parameter *parameters; /* [parameter_count] in flat order */
+    int parameter_count;
+    int64_t total;  /* elements of the flat buffer, padding included */
+    float *values;  /* [total] device memory; NULL until allocated */
+    int64_t backbone_passes; /* forward passes run so far, for tests and reports */
+    void *pending;  /* private: weights of a loaded folder until berth_model_allocate */
+};
+
+/* Reads config.json and the weights of a folder: model.safetensors (F32), tensor names with or without the prefixes
+ * "bert." / "distilbert.", gamma/beta for weight/bias; DistilBERT's own names are translated. When the folder was
+ * written by berth its heads come along (berth_heads.json). Checks vocab.txt (when present) against vocab_size.
+ * Missing tensors (other than pooler and heads), misshapen ones, lying headers: BERTH_E_FORMAT naming folder, tensor,
+ * found and expected shape; unexpected tensors are logged. Nothing is in device memory yet. */
+berth_status berth_model_load(struct berth_model **out, struct berth_device *dev, const char *folder) BERTH_CHECKED;
+/* A fresh backbone: all weights are drawn at allocation. Copies the configuration. */
+berth_status berth_model_create(struct berth_model **out, struct berth_device *dev,
+                                const struct berth_model_config *config) BERTH_CHECKED;
+void berth_model_free(struct berth_model *m);
+void berth_model_config_init(struct berth_model_config *c); /* BERT's defaults, bert-base sizes */
+berth_status berth_model_config_copy(struct berth_model_config *to,
+                                     const struct berth_model_config *from) BERTH_CHECKED;
+void berth_model_config_deinit(struct berth_model_config *c);
+
+/* Adds a head (copied) before berth_model_allocate; a head of the same name that was loaded is kept when kind and
+ * labels agree, otherwise BERTH_E_USAGE names the labels that differ. */
+berth_status berth_model_add_head(struct berth_model *m, const struct berth_head *head) BERTH_CHECKED;
+/* Keeps only the named heads (drops loaded ones that a configuration does not name); before allocate. */
+berth_status berth_model_keep_heads(struct berth_model *m, const char *const *names, size_t count) BERTH_CHECKED;
+/* Lays out the parameters, allocates them, fills in loaded values and draws the rest: normal(0, init_range) truncated
+ * to two deviations for weights of matrices and embeddings, 0 for biases, 1 for norm gains; keyed by (seed, name). */
+berth_status berth_model_allocate(struct berth_model *m, uint64_t seed) BERTH_CHECKED;
+
+int berth_model_find(const struct berth_model *m, const char *name); /* index of a parameter, -1: none */
+int berth_model_find_head(const struct berth_model *m, const char *name);
+/* Copies one parameter's values from or to host memory [count]. */
+berth_status berth_model_get(const struct berth_model *m, int parameter, float *to) BERTH_CHECKED;
+berth_status berth_model_set(struct berth_model *m, int parameter, const float *from) BERTH_CHECKED;
+
+/* ---- selectors: backbone | embeddings | layers.A-B | layers.N | pooler | heads.NAME | norms | biases | a glob
+ * over names. Sets selected[i] = true for what matches; *count: how many did. An unknown form, a layer or a head
+ * that is not there: BERTH_E_USAGE. backbone = embeddings + layers + pooler. */
+berth_status berth_model_select(const struct berth_model *m, const char *selector, bool *selected,
+                                int *count) BERTH_CHECKED;
+
+/* ---- forward */
+struct berth_forward_options {
+    bool training;        /* dropout on (not below the first trainable stage unless frozen_dropout) */
+    bool frozen_dropout;
+    uint64_t seed;        /* dropout's key */
+    uint32_t step;
+    float **gradients;    /* [parameter_count] each parameter's gradient in device memory, NULL: frozen;
+                             NULL altogether: inference. Neighbours (query, key, value) must be neighbours here too
+                             whenever one of them has a gradient. */
+    const bool *wanted;   /* [head_count] NULL: all heads that have items */
+};
+/* Runs the backbone once over the batch and every wanted head that has items; batch->items[i] belongs to head i.
+ * logits[i]: [items, K] or NULL. Sites of dropout: 0 embeddings, 1+3l attention probabilities of layer l, 2+3l its
+ * output, 3+3l the feed-forward output, 0x800 + i head i. */
+berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *batch,
+                                 const struct berth_forward_options *options,
+                                 struct berth_tensor **logits) BERTH_CHECKED;
+/* The last hidden states alone [T, H]. */
+berth_status berth_model_hidden(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *batch,
+                                const struct berth_forward_options *options,
+                                struct berth_tensor **hidden) BERTH_CHECKED;
+/* One fixed-size embedding a sequence, [B, H]. pooler on a backbone without one is BERTH_E_USAGE naming mean and cls. */
+berth_status berth_model_embed(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *batch,
+                               enum berth_pooling pooling, struct berth_tensor **out) BERTH_CHECKED;
+/* The loss of a head over its items, unweighted: item losses [items] (batch->items[head].label, -1 and -2 masked). */
+berth_status berth_model_head_loss(struct berth_model *m, struct berth_tape *tape, int head,
+                                   struct berth_tensor *logits, const struct berth_batch *batch,
+                                   struct berth_tensor **item_losses) BERTH_CHECKED;
+
+/* ---- model folders out: config.json, model.safetensors (F32), berth_heads.json, the tokenizer's files; written to a
+ * new folder beside and renamed: never half a folder. Loads in the reference libraries (backbone names as theirs). */
+berth_status berth_model_save(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
+                              const char *folder) BERTH_CHECKED;
+
+/* ---- safetensors, checked: header length, JSON, types, shapes against byte ranges, overlaps, holes, bounds */
+struct berth_safetensor {
+    const char *name;  /* borrowed from the file */
+    const char *dtype; /* "F32", ... */
+    int rank;
+    int64_t shape[8];
+    int64_t count;
+    const void *data;  /* borrowed: the map */
+    size_t bytes;
+};
+struct berth_safetensors;
+berth_status berth_safetensors_open(struct berth_safetensors **out, const char *path) BERTH_CHECKED;
+void berth_safetensors_close(struct berth_safetensors *f);
+size_t berth_safetensors_count(const struct berth_safetensors *f);
+const struct berth_safetensor *berth_safetensors_at(const struct berth_safetensors *f, size_t index);
+const struct berth_safetensor *berth_safetensors_find(const struct berth_safetensors *f, const char *name);
+struct berth_safetensor_out {
+    const char *name;
+    int rank;
+    const int64_t *shape;
+    const float *data; /* host memory */
+};
+berth_status berth_safetensors_write(const char *path, const struct berth_safetensor_out *tensors,
+                                     size_t count) BERTH_CHECKED;
+
+#endif /* BERTH_MODEL_H */
