@@ -1,0 +1,164 @@
+/* cli_priv.h: what the commands share: the table of commands, options, the console, results, lines, models.
+ *
+ * Results go to standard output (cli_out_*), everything else to standard error (cli_console_*). A command is
+ * one file cmd_NAME.c that defines one `const struct cli_command cli_NAME` and has one row in main.c's table.
+ * Commands return a berth_status; main.c prints the recorded error, one line a mistake, and turns it into the
+ * exit code.
+ */
+#ifndef BERTH_CLI_PRIV_H
+#define BERTH_CLI_PRIV_H
+
+#include "berth/base.h"
+#include "berth/config.h"
+#include "berth/model.h"
+#include "berth/train.h"
+
+/* ---- commands and their options */
+struct cli_args;
+
+struct cli_option {
+    const char *name;  /* without the dashes; NULL ends a list */
+    const char *value; /* what stands behind it in the help, "FILE"; NULL: a flag */
+    const char *help;
+};
+
+struct cli_command {
+    const char *name;
+    const char *usage;   /* what follows the name: "CONFIG [key=value ...]" */
+    const char *summary; /* one line */
+    const char *details; /* paragraphs of `berth NAME --help` */
+    const struct cli_option *options;
+    int min_positional, max_positional; /* max -1: any number */
+    berth_status (*run)(const struct cli_args *args);
+};
+
+extern const struct cli_command cli_train, cli_eval, cli_predict, cli_embed, cli_tokenize, cli_vocab, cli_pack,
+    cli_config, cli_inspect, cli_doctor;
+
+#define CLI_MAX_OPTIONS 16
+struct cli_args {
+    const struct cli_command *command;
+    const char **positional; /* [positional_count] borrowed from argv; the array is owned */
+    int positional_count;
+    const char *values[CLI_MAX_OPTIONS]; /* by the command's options; flags: "" when given; NULL: not given */
+    bool help, verbose;
+};
+
+/* argv begins behind the command's name. Options may stand anywhere: --name value, --name=value; "--" ends
+ * them, "-" is a positional. Unknown options (naming the nearest), missing values and wrong counts are
+ * BERTH_E_USAGE. */
+berth_status cli_args_parse(struct cli_args *out, const struct cli_command *command, int argc,
+                            char **argv) BERTH_CHECKED;
+void cli_args_deinit(struct cli_args *args);
+bool cli_flag(const struct cli_args *args, const char *name);
+const char *cli_value(const struct cli_args *args, const char *name); /* NULL: not given */
+/* *out keeps its value when the option was not given. Bad values are BERTH_E_USAGE. */
+berth_status cli_int(const struct cli_args *args, const char *name, int64_t min, int64_t max,
+                     int64_t *out) BERTH_CHECKED;
+/* choices: "tsv|json"; *out is the number of the word given. */
+berth_status cli_choice(const struct cli_args *args, const char *name, const char *choices,
+                        int *out) BERTH_CHECKED;
+/* The help page of a command. */
+void cli_command_help(struct berth_str *out, const struct cli_command *command);
+
+/* ---- the console: standard error, with at most one bar that is redrawn in place on its last line */
+void cli_console_init(void);
+bool cli_console_is_terminal(void);
+/* A line of its own; a bar on the screen gives way. */
+void cli_console_line(const char *fmt, ...) BERTH_PRINTF(1, 2);
+/* Several lines, printed as they are. */
+void cli_console_text(const char *text);
+/* Draws or redraws the bar, cut to the terminal's width. Only on a terminal. */
+void cli_console_bar(const char *text);
+void cli_console_log(void *user, enum berth_log_level level, const char *line); /* a berth_log_sink */
+
+/* ---- results: standard output. A failed write is BERTH_E_IO. */
+berth_status cli_out(const char *data, size_t size) BERTH_CHECKED;
+berth_status cli_out_f(const char *fmt, ...) BERTH_PRINTF(1, 2) BERTH_CHECKED;
+/* Writes and resets; a failed string is BERTH_E_MEMORY. */
+berth_status cli_out_str(struct berth_str *s) BERTH_CHECKED;
+berth_status cli_out_flush(void) BERTH_CHECKED;
+/* The reader went away (a closed pipe): main ends as other programs of a pipeline do, without a message. */
+bool cli_out_closed(void);
+
+/* ---- scores */
+/* "task\tsplit\tmetric\tvalue" lines on standard output. */
+berth_status cli_scores_print(const struct berth_scores *scores) BERTH_CHECKED;
+/* Tells of a run: plan, progress (a bar on a terminal, else plain lines), scores, notes. */
+struct berth_observer cli_observer(bool (*stop_requested)(void *user));
+
+/* ---- lines of a file or of standard input, a window at a time */
+struct cli_lines {
+    int fd;
+    const char *name; /* for messages; borrowed */
+    char *buffer;
+    size_t begin, end, capacity;
+    bool at_end;
+};
+struct cli_window {
+    char **lines;  /* [count] owned; without their line ends, zero-ended; zero bytes inside are made 0x01, which
+                      the  tokenizer drops alike */
+    size_t *sizes; /* [count] bytes */
+    size_t count, capacity, size_capacity;
+};
+/* path NULL or "-": standard input. */
+berth_status cli_lines_open(struct cli_lines *in, const char *path) BERTH_CHECKED;
+void cli_lines_close(struct cli_lines *in);
+/* Waits for one line, then takes as many as are there without waiting, at most `most`; count 0 at the end. So a
+ * program that writes a line and waits for the answer gets it. Empties the window first. */
+berth_status cli_lines_window(struct cli_lines *in, struct cli_window *w, size_t most) BERTH_CHECKED;
+void cli_window_deinit(struct cli_window *w);
+/* The order of a window's lines by length, longest first (ties by number): order[count], owned by the caller.
+ */
+berth_status cli_window_order(const struct cli_window *w, size_t **order) BERTH_CHECKED;
+/* Cuts a line at its first tab: *pair is what follows, or NULL. */
+void cli_split_pair(char *line, const char **pair);
+
+#define CLI_WINDOW 256 /* lines read ahead */
+#define CLI_BATCH 32   /* sequences a forward pass */
+
+/* ---- models */
+struct cli_model {
+    struct berth_device *device;
+    struct berth_model *model;
+    struct berth_tokenizer *tokenizer;
+    struct berth_tape *tape;
+    struct berth_task *tasks; /* [model->head_count] views of the heads' tasks; borrowed from the model */
+};
+/* A model folder itself, or the best/ of a run folder. Owned by the caller. */
+berth_status cli_model_folder(char **out, const char *path) BERTH_CHECKED;
+/* Opens device, weights, vocabulary and tape of a model or run folder; heads NULL: all of the folder's, else
+ * exactly these names in this order. */
+berth_status cli_model_open(struct cli_model *out, const char *path, const char *device,
+                            const char *const *heads, size_t head_count) BERTH_CHECKED;
+void cli_model_close(struct cli_model *m);
+/* The longest sequence: --max-length, checked against the model's positions. */
+berth_status cli_max_length(const struct cli_args *args, const struct cli_model *m, int64_t *out) BERTH_CHECKED;
+
+/* ---- answers of predict: one a line */
+struct cli_answer {
+    const char *text, *pair;       /* borrowed from the window */
+    struct berth_word_span *words; /* [word_count] owned */
+    size_t word_count;
+    int64_t words_cut;
+    /* Head after head: a tagging head one slot a word, any other head one. -1: cut off, or the head was not
+     * asked. */
+    int32_t *best;
+    float *probability;
+};
+size_t cli_answer_slots(const struct cli_model *m, int head, const struct cli_answer *a);
+void cli_answer_tsv(struct berth_str *out, const struct cli_model *m, const bool *wanted,
+                    const struct cli_answer *a);
+void cli_answer_json(struct berth_str *out, const struct cli_model *m, const bool *wanted,
+                     const struct cli_answer *a);
+void cli_answer_header(struct berth_str *out, const struct cli_model *m, const bool *wanted);
+/* Adds text as a JSON string; bad UTF-8 becomes U+FFFD. */
+void cli_add_json_text(struct berth_str *out, const char *text, size_t size);
+
+/* ---- inspect, one kind of file each */
+berth_status cli_inspect_model(const char *folder) BERTH_CHECKED;
+berth_status cli_inspect_safetensors(const char *path) BERTH_CHECKED;
+berth_status cli_inspect_h5(const char *path) BERTH_CHECKED;
+berth_status cli_inspect_run(const char *folder) BERTH_CHECKED;
+
+#endif /* BERTH_CLI_PRIV_H */

@@ -1,0 +1,102 @@
+/* cmd_eval.c: `berth eval`: a trained model's scores on a split of a configuration's data.
+ *
+ * The configuration says which sources and tasks; labels are numbered as the model's heads number them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "berth/file.h"
+#include "cli/cli_priv.h"
+
+/* CONFIG, or RUN/config.yaml when the next argument is an override or absent. *path is owned by the caller;
+ * *used counts the positional arguments taken. */
+static berth_status choose_config(char **path, int *used, const struct cli_args *args) {
+    *used = 1;
+    if (args->positional_count > 1 &&
+        (!strchr(args->positional[1], '=') || berth_file_exists(args->positional[1]))) {
+        *used = 2;
+        return berth_strdup(path, args->positional[1]);
+    }
+    BERTH_TRY(berth_path_join(path, args->positional[0], "config.yaml"));
+    if (berth_file_exists(*path)) return BERTH_OK;
+    berth_status status =
+        berth_error_set(BERTH_E_USAGE, __FILE__, __LINE__,
+                        "eval: CONFIG is missing, and %s is not there to stand for it", *path);
+    free(*path);
+    *path = NULL;
+    return status;
+}
+
+static berth_status evaluate(struct cli_model *m, const struct berth_config *config, enum berth_split split) {
+    berth_status status = BERTH_OK;
+    struct berth_data *data = NULL;
+    const char **metrics = NULL;
+    struct berth_scores scores;
+    berth_scores_init(&scores);
+    size_t tasks = (size_t)m->model->head_count;
+    BERTH_TRY_OUT(berth_data_open(&data, config, m->tokenizer, m->tasks, tasks, 1u << split));
+    BERTH_TRY_OUT(berth_calloc(&metrics, tasks, sizeof metrics[0]));
+    for (size_t i = 0; i < tasks; i++) {
+        const char *name = m->tasks[i].name;
+        metrics[i] = m->tasks[i].kind == BERTH_TASK_TAGGING ? "span_f1" : "accuracy";
+        if (berth_config_has_f(config, "tasks.%s.metric", name))
+            metrics[i] = berth_config_string_f(config, "tasks.%s.metric", name);
+    }
+    BERTH_TRY_OUT(berth_evaluate(&scores, m->model, m->tape, data, split, metrics,
+                                 berth_config_int(config, "evaluate.batch_size")));
+    if (scores.count == 0)
+        BERTH_FAIL_OUT(BERTH_E_USAGE, "eval: no source of the configuration has a %s split",
+                       berth_split_name(split));
+    BERTH_TRY_OUT(cli_scores_print(&scores));
+out:
+    berth_scores_deinit(&scores);
+    free(metrics);
+    berth_data_free(data);
+    return status;
+}
+
+static berth_status run(const struct cli_args *args) {
+    berth_status status = BERTH_OK;
+    static const enum berth_split splits[] = {BERTH_DEV, BERTH_TEST, BERTH_TRAIN};
+    int choice = 1, used = 0;
+    char *path = NULL;
+    struct berth_config *config = NULL;
+    const char **names = NULL;
+    struct cli_model m = {0};
+    BERTH_TRY(cli_choice(args, "split", "dev|test|train", &choice));
+    BERTH_TRY_OUT(choose_config(&path, &used, args));
+    BERTH_TRY_OUT(
+        berth_config_load(&config, path, args->positional + used, (size_t)(args->positional_count - used)));
+    size_t count = berth_config_count(config, "tasks");
+    BERTH_TRY_OUT(berth_calloc(&names, count, sizeof names[0]));
+    for (size_t i = 0; i < count; i++)
+        names[i] = berth_config_name(config, "tasks", i);
+    BERTH_TRY_OUT(cli_model_open(&m, args->positional[0], berth_config_string(config, "device"), names, count));
+    BERTH_TRY_OUT(evaluate(&m, config, splits[choice]));
+out:
+    cli_model_close(&m);
+    free(names);
+    berth_config_free(config);
+    free(path);
+    return status;
+}
+
+static const struct cli_option options[] = {
+    {"split", "dev|test|train", "which rows to score (default test)"},
+    {NULL, NULL, NULL},
+};
+
+const struct cli_command cli_eval = {
+    .name = "eval",
+    .usage = "RUN_OR_MODEL [CONFIG] [key=value ...] [--split dev|test|train]",
+    .summary = "score a trained model on the data that CONFIG names",
+    .details = "Scores a model folder, or a run folder's best/, on the sources and tasks of CONFIG. Without "
+               "CONFIG a run\n"
+               "folder's own config.yaml is taken. Prints lines of task, split, metric, value, separated by "
+               "tabs; a task's\n"
+               "own metric comes first. Words that were cut off count as missed, labels the model does not "
+               "know as wrong.",
+    .options = options,
+    .min_positional = 1,
+    .max_positional = -1,
+    .run = run,
+};
