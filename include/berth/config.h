@@ -16,8 +16,10 @@
  * Concrete paths name an entry by number: "freeze[0].select". Unknown keys, wrong types and values out of
  * range are BERTH_E_USAGE, "FILE:LINE:COLUMN: key 'train.bach_size' is not known; did you mean
  * 'train.batch_size'?"; all errors of a file are reported, one line each. Paths in values are relative to
- * the current directory (data files: to `data_folder`). A loaded configuration is read-only and may be
- * shared by threads. Limits: 1 MiB a file, depth 32, no aliases, UTF-8 only.
+ * the current directory (data files: to `data_folder`). `null` or `~` is the same as leaving the key out, so
+ * the override "train.epochs=null" takes back what the file says. A loaded configuration is read-only and may be
+ * shared by threads. Limits: 1 MiB a file, depth 32, 4096 entries a map or list, no aliases, anchors or tags,
+ * UTF-8 only.
  */
 #ifndef BERTH_CONFIG_H
 #define BERTH_CONFIG_H
@@ -36,8 +38,7 @@ enum berth_key_type {
     BERTH_KEY_STRINGS,  /* a text or a list of texts */
     BERTH_KEY_NUMBERS,  /* a number or a list of numbers */
     BERTH_KEY_COLUMN,   /* a column's name, or its number from 0 */
-    BERTH_KEY_DURATION, /* "3 steps", "1 epoch", "10 min", "30 s" */
-    BERTH_KEY_HEADER    /* internal: a heading of the reference page */
+    BERTH_KEY_DURATION  /* "3 steps", "1 epoch", "10 min", "30 s" */
 };
 
 struct berth_key {
@@ -48,7 +49,8 @@ struct berth_key {
     const char *default_value; /* YAML scalar; NULL: no default, see berth_config_has */
     const char *unit;          /* "" where there is none */
     const char *help;          /* one or two sentences */
-    bool required;
+    bool required;             /* within its section; a section with required keys that is not given is absent */
+    const char *unless;        /* a key (same pattern depth) that excludes this one and its default; or NULL */
 };
 extern const struct berth_key berth_config_keys[];
 extern const size_t berth_config_key_count;

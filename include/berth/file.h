@@ -47,7 +47,7 @@ void berth_file_unmap(struct berth_file_map *map);
 bool berth_file_exists(const char *path); /* file, folder or link target */
 bool berth_is_folder(const char *path);
 berth_status berth_make_folders(const char *path) BERTH_CHECKED; /* like mkdir -p */
-/* folder/name; owned by the caller. */
+/* folder/name, or name alone when it is absolute or the folder is empty; owned by the caller. */
 berth_status berth_path_join(char **out, const char *folder, const char *name) BERTH_CHECKED;
 /* Names in a folder without "." and "..", sorted bytewise; names and array owned by the caller
  * (berth_names_free). */

@@ -1,0 +1,213 @@
+/* config_keys.c: THE table of configuration keys. A key exists when it has a row here, and only then; its
+ * default is written here and nowhere else. The order is that of the reference page and of printed
+ * configurations.
+ *
+ * To add a key: one row, under its section's row; then read it with a getter of config.h where it is used;
+ * then write docs/configuration.md anew (scripts say how; a test compares). */
+#include "berth/config.h"
+
+#define ANY .min = 1, .max = 0
+/* clang-format off */
+#define SECTION(key, text) {.path = key, .type = BERTH_KEY_SECTION, ANY, .unit = "", .help = text}
+
+const struct berth_key berth_config_keys[] = {
+    {.path = "seed", .type = BERTH_KEY_INT, .min = 0, .max = 0x1p53, .default_value = "17", .unit = "",
+     .help = "Key of every random choice: order of rows, initial values, dropout. The same seed gives "
+             "the same bits."},
+    {.path = "device", .type = BERTH_KEY_STRING, ANY, .default_value = "auto", .unit = "",
+     .help = "What computes: auto takes the best that is there, cpu the processor."},
+    {.path = "precision", .type = BERTH_KEY_CHOICE, ANY, .choices = "fp32", .default_value = "fp32",
+     .unit = "",
+     .help = "Number format of weights, activations and products."},
+    {.path = "output", .type = BERTH_KEY_STRING, ANY, .unit = "folder",
+     .help = "The run folder: configuration, log, metrics, checkpoints, best model. `berth train` "
+             "refuses one that exists, unless it resumes."},
+    {.path = "cache", .type = BERTH_KEY_STRING, ANY, .default_value = ".berth-cache", .unit = "folder",
+     .help = "Where tokenized and packed data is kept between runs. It may be deleted at any time."},
+    {.path = "data_folder", .type = BERTH_KEY_STRING, ANY, .default_value = ".", .unit = "folder",
+     .help = "Relative paths of data files start here."},
+    {.path = "threads", .type = BERTH_KEY_INT, .min = 0, .max = 1024, .default_value = "0", .unit = "threads",
+     .help = "Threads of the processor to use; 0 takes all that the process may use. Results do not "
+             "depend on it."},
+    {.path = "frozen_dropout", .type = BERTH_KEY_BOOL, ANY, .default_value = "off", .unit = "",
+     .help = "Whether frozen layers below the first trainable one keep their dropout. Off: they run as "
+             "in evaluation."},
+
+    SECTION("model", "The shared backbone: weights from a folder, or a new one from its sizes."),
+    {.path = "model.backbone", .type = BERTH_KEY_STRING, ANY, .unit = "folder", .unless = "model.new",
+     .help = "Folder with config.json, weights (safetensors) and vocab.txt, as the hub keeps them, or a "
+             "run's best/."},
+    SECTION("model.new", "Sizes of a backbone that starts from random weights; it needs model.vocab."),
+    {.path = "model.new.layers", .type = BERTH_KEY_INT, .min = 1, .max = 96, .unit = "layers",
+     .required = true,
+     .help = "Encoder layers."},
+    {.path = "model.new.hidden", .type = BERTH_KEY_INT, .min = 8, .max = 8192, .unit = "columns",
+     .required = true,
+     .help = "Width of a token's vector. A multiple of model.new.heads."},
+    {.path = "model.new.heads", .type = BERTH_KEY_INT, .min = 1, .max = 128, .unit = "heads",
+     .required = true,
+     .help = "Attention heads of a layer."},
+    {.path = "model.new.intermediate", .type = BERTH_KEY_INT, .min = 8, .max = 65536, .unit = "columns",
+     .required = true,
+     .help = "Width between the two products of a layer's feed-forward part."},
+    {.path = "model.new.positions", .type = BERTH_KEY_INT, .min = 8, .max = 32768, .default_value = "512",
+     .unit = "tokens",
+     .help = "Positions that have an embedding: the longest sequence the model can ever take."},
+    {.path = "model.vocab", .type = BERTH_KEY_STRING, ANY, .unit = "file or folder",
+     .help = "vocab.txt, or a folder that holds one, for model.new. `berth vocab` makes one from text."},
+    {.path = "model.lowercase", .type = BERTH_KEY_BOOL, ANY, .default_value = "true", .unit = "",
+     .help = "Whether the tokenizer of model.vocab lowers letters and strips accents. A backbone's "
+             "folder says it itself."},
+    {.path = "model.max_length", .type = BERTH_KEY_INT, .min = 4, .max = 32768, .default_value = "128",
+     .unit = "tokens",
+     .help = "Longer sequences are cut to this many tokens, [CLS] and [SEP] counted. At most the "
+             "backbone's positions."},
+    {.path = "model.dropout", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9, .unit = "share",
+     .help = "Dropout of hidden activations. Without it config.json's hidden_dropout_prob holds."},
+    {.path = "model.attention_dropout", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9, .unit = "share",
+     .help = "Dropout of attention probabilities. Without it config.json's attention_probs_dropout_prob "
+             "holds."},
+
+    {.path = "data", .type = BERTH_KEY_NAMED, ANY, .unit = "", .required = true,
+     .help = "Sources, by names of your choice: where rows come from. One source may carry labels of "
+             "several tasks."},
+    {.path = "data.*.format", .type = BERTH_KEY_CHOICE, ANY, .choices = "tsv|seqfiles|lines", .unit = "",
+     .required = true,
+     .help = "tsv: columns separated by tabs. seqfiles: a folder with seq.in, seq.out and label, one row "
+             "a line. lines: `LABEL text`."},
+    {.path = "data.*.text", .type = BERTH_KEY_COLUMN, ANY, .default_value = "0", .unit = "column",
+     .help = "The column of the text, in tsv files."},
+    {.path = "data.*.text_pair", .type = BERTH_KEY_COLUMN, ANY, .unit = "column",
+     .help = "The column of a second text, for pairs of sentences."},
+    {.path = "data.*.header", .type = BERTH_KEY_BOOL, ANY, .default_value = "true", .unit = "",
+     .help = "Whether the first line of a tsv file names the columns. Without it columns go by number."},
+    {.path = "data.*.train", .type = BERTH_KEY_STRINGS, ANY, .unit = "file or folder",
+     .help = "Training rows; several paths are read one after the other."},
+    {.path = "data.*.dev", .type = BERTH_KEY_STRINGS, ANY, .unit = "file or folder",
+     .help = "Rows that choose the best checkpoint and stop training early."},
+    {.path = "data.*.test", .type = BERTH_KEY_STRINGS, ANY, .unit = "file or folder",
+     .help = "Rows that are read once, after training."},
+
+    {.path = "tasks", .type = BERTH_KEY_NAMED, ANY, .unit = "", .required = true,
+     .help = "Tasks, by names of your choice: one head each on the shared backbone."},
+    {.path = "tasks.*.type", .type = BERTH_KEY_CHOICE, ANY, .choices = "classification|tagging", .unit = "",
+     .required = true,
+     .help = "classification: one label a sentence. tagging: one label a word (BIO)."},
+    {.path = "tasks.*.source", .type = BERTH_KEY_STRING, ANY, .unit = "name", .required = true,
+     .help = "The source of `data` that carries this task's labels."},
+    {.path = "tasks.*.label", .type = BERTH_KEY_COLUMN, ANY, .unit = "column", .required = true,
+     .help = "The column of the label: a name or a number; for seqfiles the file's name (label, "
+             "seq.out), for lines `label`."},
+    {.path = "tasks.*.pooling", .type = BERTH_KEY_CHOICE, ANY, .choices = "pooler|cls|mean",
+     .default_value = "pooler", .unit = "",
+     .help = "The sentence vector of a classification head: the pooler's output, the vector of [CLS], or "
+             "the mean over tokens."},
+    {.path = "tasks.*.dropout", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9, .unit = "share",
+     .help = "Dropout in front of the head. Without it the model's own holds."},
+    {.path = "tasks.*.weight", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1e6, .default_value = "1",
+     .unit = "",
+     .help = "Factor of this task's loss."},
+    {.path = "tasks.*.label_smoothing", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9, .default_value = "0",
+     .unit = "share",
+     .help = "Share of the target that is spread evenly over all labels."},
+    {.path = "tasks.*.metric", .type = BERTH_KEY_CHOICE, ANY, .choices = "accuracy|span_f1", .unit = "",
+     .help = "The task's own metric on 0..1. Without it accuracy for classification, span_f1 for "
+             "tagging."},
+
+    SECTION("sampling", "How training rows are drawn from the sources and put into batches."),
+    {.path = "sampling.scheme", .type = BERTH_KEY_CHOICE, ANY, .choices = "proportional",
+     .default_value = "proportional", .unit = "",
+     .help = "proportional: every row once an epoch, so large sources come more often."},
+    {.path = "sampling.mix", .type = BERTH_KEY_CHOICE, ANY, .choices = "batch|step",
+     .default_value = "batch", .unit = "",
+     .help = "batch: rows of several sources in one batch. step: one source a step."},
+    {.path = "sampling.epoch", .type = BERTH_KEY_CHOICE, ANY, .choices = "all", .default_value = "all",
+     .unit = "",
+     .help = "How long an epoch is. all: as many rows as all training files have."},
+
+    SECTION("weighting", "How the losses of the tasks are added up."),
+    {.path = "weighting.method", .type = BERTH_KEY_CHOICE, ANY, .choices = "fixed", .default_value = "fixed",
+     .unit = "",
+     .help = "fixed: each loss times its tasks.NAME.weight; weights of 1 are equal weighting."},
+
+    {.path = "freeze", .type = BERTH_KEY_LIST, ANY, .unit = "",
+     .help = "Parameters that keep their values. Frozen parameters own no gradient and no optimizer "
+             "state."},
+    {.path = "freeze[].select", .type = BERTH_KEY_STRING, ANY, .unit = "selector", .required = true,
+     .help = "backbone, embeddings, layers.A-B (from 0, both included), layers.N, pooler, heads.NAME, "
+             "norms, biases, or a pattern with * and ? over parameter names."},
+
+    SECTION("train", "Length of training, batches, optimizer, learning rate."),
+    {.path = "train.epochs", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10000, .default_value = "3",
+     .unit = "epochs", .unless = "train.steps",
+     .help = "How long to train."},
+    {.path = "train.steps", .type = BERTH_KEY_INT, .min = 1, .max = 1e9, .unit = "optimizer steps",
+     .help = "How long to train, in steps."},
+    {.path = "train.batch_size", .type = BERTH_KEY_INT, .min = 1, .max = 65536, .default_value = "32",
+     .unit = "sequences", .unless = "train.batch_tokens",
+     .help = "Sequences of one optimizer step."},
+    {.path = "train.batch_tokens", .type = BERTH_KEY_INT, .min = 16, .max = 1e7, .unit = "tokens",
+     .help = "Tokens of one optimizer step: as many sequences as fit. At least model.max_length."},
+    {.path = "train.accumulate", .type = BERTH_KEY_INT, .min = 1, .max = 1024, .default_value = "1",
+     .unit = "parts",
+     .help = "Splits the batch of a step into this many parts whose gradients are added: less memory, "
+             "the same mean."},
+    {.path = "train.optimizer", .type = BERTH_KEY_CHOICE, ANY, .choices = "adamw", .default_value = "adamw",
+     .unit = "",
+     .help = "adamw: Adam with decoupled weight decay."},
+    {.path = "train.lr", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .default_value = "5e-5", .unit = "",
+     .help = "Peak learning rate of the backbone."},
+    {.path = "train.head_lr", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .unit = "",
+     .help = "Peak learning rate of the heads. Without it train.lr holds."},
+    {.path = "train.beta1", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9999, .default_value = "0.9",
+     .unit = "",
+     .help = "Decay of the mean of gradients."},
+    {.path = "train.beta2", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.999999, .default_value = "0.999",
+     .unit = "",
+     .help = "Decay of the mean of squared gradients."},
+    {.path = "train.eps", .type = BERTH_KEY_NUMBER, .min = 1e-16, .max = 1, .default_value = "1e-8",
+     .unit = "",
+     .help = "Added to the root of the mean square before dividing."},
+    {.path = "train.weight_decay", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .default_value = "0.01",
+     .unit = "",
+     .help = "Decoupled weight decay; biases and norms are left out."},
+    {.path = "train.schedule", .type = BERTH_KEY_CHOICE, ANY, .choices = "linear|constant",
+     .default_value = "linear", .unit = "",
+     .help = "The learning rate after warm-up: linear falls to 0 at the last step, constant stays."},
+    {.path = "train.warmup", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1e9, .default_value = "0.1",
+     .unit = "share or steps",
+     .help = "The learning rate rises linearly at first: below 1 for this share of all steps, from 1 for "
+             "this many steps."},
+    {.path = "train.clip_norm", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1e6, .default_value = "1.0",
+     .unit = "",
+     .help = "The gradient is scaled down to this 2-norm when it is longer; 0 leaves it."},
+    {.path = "train.on_nan", .type = BERTH_KEY_CHOICE, ANY, .choices = "stop", .default_value = "stop",
+     .unit = "",
+     .help = "What follows a loss or gradient that is not finite. stop: an error, the last checkpoint "
+             "stays."},
+
+    SECTION("evaluate", "Evaluation on the dev rows during training."),
+    {.path = "evaluate.every", .type = BERTH_KEY_DURATION, ANY, .default_value = "1 epoch", .unit = "",
+     .help = "How often; the end of training is always evaluated."},
+    {.path = "evaluate.metric", .type = BERTH_KEY_STRING, ANY, .default_value = "mean", .unit = "",
+     .help = "What chooses the best checkpoint: mean over the tasks' metrics, or the name of one task."},
+    {.path = "evaluate.patience", .type = BERTH_KEY_INT, .min = 0, .max = 1000, .default_value = "0",
+     .unit = "evaluations",
+     .help = "Training stops after this many evaluations without a better one; 0 never stops it."},
+    {.path = "evaluate.batch_size", .type = BERTH_KEY_INT, .min = 1, .max = 65536, .default_value = "64",
+     .unit = "sequences",
+     .help = "Sequences of one batch of an evaluation. It does not change results."},
+
+    SECTION("checkpoint", "Checkpoints, from which a stopped run resumes with the same bits."),
+    {.path = "checkpoint.every", .type = BERTH_KEY_DURATION, ANY, .default_value = "1 epoch", .unit = "",
+     .help = "How often; one is always written at the end."},
+    {.path = "checkpoint.keep", .type = BERTH_KEY_INT, .min = 1, .max = 1000, .default_value = "2",
+     .unit = "checkpoints",
+     .help = "How many of the newest are kept, besides the best."},
+
+    SECTION("log", "What a run prints and records while it trains."),
+    {.path = "log.every", .type = BERTH_KEY_DURATION, ANY, .default_value = "20 steps", .unit = "",
+     .help = "How often losses, learning rate and speed are written."},
+};
+/* clang-format on */
+const size_t berth_config_key_count = sizeof berth_config_keys / sizeof berth_config_keys[0];
