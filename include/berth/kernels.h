@@ -57,7 +57,7 @@ struct berth_dropout {
     const int32_t *position; /* [rows] position in its sequence; unused by attention */
 };
 
-typedef struct berth_stream berth_stream; /* the backend's own; NULL on the CPU */
+typedef struct berth_stream berth_stream; /* the backend's own: pass the device's to every operation */
 
 struct berth_ops {
     /* ---- matrix product: c = op(a) op(b) (+ bias[n] on each row) (+ c where accumulate) */
@@ -134,6 +134,7 @@ struct berth_ops {
 
     /* ---- attention within each sequence: P = softmax(scale Q Kᵀ), out = dropout(P) V; lse = log Σ exp(scale QKᵀ).
      * Nothing of size length² is stored: backward recomputes P from lse (Dao et al., arXiv 2205.14135). */
+    /* (CPU: room for as many threads as OpenMP would use at the time of asking.) */
     size_t (*attention_workspace)(int64_t tokens, int64_t sequences, int64_t max_length, int64_t heads,
                                   int64_t head_size, int backward);
     int (*attention_forward)(void *out /* [T, A, D] */, float *lse /* [T, A] or NULL */,
@@ -185,8 +186,9 @@ struct berth_ops {
 /* ---- what the CPU's functions return */
 enum berth_cpu_error {
     BERTH_CPU_OK = 0,
-    BERTH_CPU_E_DTYPE = 1,  /* this operation does not take the element type */
-    BERTH_CPU_E_LIBRARY = 2 /* the matrix product library refused */
+    BERTH_CPU_E_DTYPE = 1,   /* this operation does not take the element type */
+    BERTH_CPU_E_LIBRARY = 2, /* the matrix product library refused */
+    BERTH_CPU_E_STREAM = 3   /* gemm was called without the device's stream */
 };
 
 /* ---- the CPU's families: one compilation an instruction set, see kernels/README.md */

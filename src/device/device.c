@@ -1,0 +1,119 @@
+/* device.c: opens a device by name; checks and counts what passes through to its backend. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device_priv.h"
+
+/* Backends of this build by name; "auto" is the first that is there. */
+static const struct berth_backend *const backends[] = {&backend_cpu};
+
+/* "cuda" or "cuda:N" */
+static bool names_cuda(const char *name) {
+    int64_t index;
+    if (strcmp(name, "cuda") == 0) return true;
+    return strncmp(name, "cuda:", 5) == 0 && berth_parse_int64(name + 5, &index) && index >= 0;
+}
+
+static berth_status find_backend(const struct berth_backend **out, const char *name) {
+    for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) {
+        if (strcmp(name, "auto") != 0 && strcmp(name, backends[i]->name) != 0) continue;
+        *out = backends[i];
+        return BERTH_OK;
+    }
+    if (names_cuda(name))
+        BERTH_FAIL(BERTH_E_UNSUPPORTED, "device %s: this build has no CUDA; use device: cpu, or auto", name);
+    BERTH_FAIL(BERTH_E_USAGE, "device %s: no such device; expected auto, cpu, cuda or cuda:N", name);
+}
+
+berth_status berth_device_open(struct berth_device **out, const char *name) {
+    berth_status status = BERTH_OK;
+    struct berth_device *dev = NULL;
+    const struct berth_backend *backend = NULL;
+    BERTH_TRY_OUT(find_backend(&backend, name));
+    BERTH_TRY_OUT(berth_calloc(&dev, 1, sizeof *dev));
+    BERTH_TRY_OUT(backend->open(dev, 0));
+    dev->backend = backend;
+out:
+    if (status != BERTH_OK) {
+        free(dev);
+        dev = NULL;
+    }
+    *out = dev;
+    return status;
+}
+
+void berth_device_close(struct berth_device *dev) {
+    if (dev == NULL) return;
+    dev->backend->close(dev);
+    free(dev);
+}
+
+berth_status berth_device_alloc(struct berth_device *dev, void *out_pointer, size_t bytes) {
+    void *pointer = NULL;
+    BERTH_TRY(dev->backend->alloc(dev, &pointer, bytes));
+    memcpy(out_pointer, &pointer, sizeof pointer);
+    dev->bytes_now += bytes;
+    if (dev->bytes_now > dev->bytes_peak) dev->bytes_peak = dev->bytes_now;
+    return BERTH_OK;
+}
+
+void berth_device_free(struct berth_device *dev, void *pointer, size_t bytes) {
+    if (pointer == NULL) return;
+    BERTH_ASSERT_MSG(bytes <= dev->bytes_now, "%zu freed of %zu", bytes, dev->bytes_now);
+    dev->bytes_now -= bytes;
+    dev->backend->free(dev, pointer, bytes);
+}
+
+berth_status berth_device_upload(struct berth_device *dev, void *to, const void *from, size_t bytes) {
+    return dev->backend->upload(dev, to, from, bytes);
+}
+
+berth_status berth_device_download(struct berth_device *dev, void *to, const void *from, size_t bytes) {
+    return dev->backend->download(dev, to, from, bytes);
+}
+
+berth_status berth_device_copy(struct berth_device *dev, void *to, const void *from, size_t bytes) {
+    return dev->backend->copy(dev, to, from, bytes);
+}
+
+berth_status berth_device_zero(struct berth_device *dev, void *pointer, size_t bytes) {
+    return dev->backend->zero(dev, pointer, bytes);
+}
+
+berth_status berth_device_synchronize(struct berth_device *dev) {
+    return dev->backend->synchronize(dev);
+}
+
+void berth_device_describe(const struct berth_device *dev, struct berth_str *out) {
+    berth_str_addf(out, "device: %s\n", dev->backend->name);
+    if (dev->backend->describe != NULL) dev->backend->describe(dev, out);
+}
+
+berth_status berth_device_check(struct berth_device *dev, int error, const char *call, const char *file,
+                                int line) {
+    if (error == 0) return BERTH_OK;
+    return berth_error_set(BERTH_E_DEVICE, file, line, "%.*s on %s: %s", (int)strcspn(call, "("), call,
+                           dev->backend->name, dev->backend->error_text(error));
+}
+
+size_t berth_dtype_size(enum berth_dtype dtype) {
+    switch (dtype) {
+    case BERTH_F32:
+        return 4;
+    case BERTH_BF16:
+        return 2;
+    }
+    BERTH_ASSERT_MSG(false, "element type %d", (int)dtype);
+    return 0;
+}
+
+const char *berth_dtype_name(enum berth_dtype dtype) {
+    switch (dtype) {
+    case BERTH_F32:
+        return "f32";
+    case BERTH_BF16:
+        return "bf16";
+    }
+    BERTH_ASSERT_MSG(false, "element type %d", (int)dtype);
+    return "";
+}

@@ -1,0 +1,315 @@
+/* gemm_cpu.c: matrix products on the CPU: our own tiles, one single-thread oneDNN product each.
+ *
+ *     c = op(a) op(b) (+ bias) (+ c)
+ *
+ *              tn                    Tiles follow from the shape alone, never from the number of threads, and
+ * an
+ *         +---------+----+           element is summed by one thread in one order, so the bits are the same for
+ *      tm |  tile   |    |           any number of threads (a library's own threading changes them).
+ *         +---------+----+           A tile walks k in pieces of `depth`, adding into c.
+ *         |         |    |
+ *         +---------+----+  last row of tiles: rows rounded up to ROW_UNIT, computed in a scratch
+ *
+ * Preparing a shape costs 0.05 to 1 ms, and the count of rows T changes with every batch; so the height of a
+ * tile (and the last piece of k in a gradient's product, where T is the length of the sum) is rounded up to
+ * a multiple of 16, which leaves at most 8 heights (16 lengths). Rows and terms beyond the end are zeros in a
+ * scratch of the thread; nothing outside the matrices is read or written.
+ *
+ * Prepared products are kept in a hash table (the berth_stream of the CPU). All products that a call needs are
+ * looked up before its parallel loop, so the loop takes no lock and allocates nothing. Small products go to the
+ * plain kernel: preparing and starting the library costs more than the work. */
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device_priv.h"
+#include "device/onednn_shim.h"
+
+#define ROW_UNIT 16         /* tile heights and lengths of sums are multiples of this */
+#define TILE_ROWS 128       /* most rows of a tile; a multiple of ROW_UNIT */
+#define TILE_COLUMNS 256    /* columns of a tile, about */
+#define SUM_PIECE 256       /* terms of a piece of a gradient's sum; a multiple of ROW_UNIT */
+#define SMALL_PRODUCT 65536 /* m n k below which the plain kernel is used */
+#define PREPARED_MOST 4096  /* products kept; beyond, all are dropped and prepared anew as needed */
+
+struct entry {
+    struct onednn_shape shape;
+    struct onednn_product *product; /* NULL: free */
+};
+
+struct berth_stream {
+    struct onednn *library;
+    int threads;
+    int (*small)(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n, int64_t k,
+                 int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
+                 enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream);
+    struct entry *table; /* [2 * PREPARED_MOST], open addressing */
+    size_t count;
+    float **scratch; /* [threads] */
+    size_t *scratch_floats;
+};
+
+/* One call of the operation. */
+struct call {
+    float *c;
+    const float *a, *b, *bias;
+    int64_t m, n, k;
+    int64_t a_row, a_col, b_row, b_col, ldc;
+    bool accumulate, sum_rows; /* sum_rows: TN, the sum runs over rows */
+};
+
+/* How a call is cut. A piece of k is `depth`, the last one `last_depth` terms, computed as padded_depth. */
+struct plan {
+    int64_t tile_rows, row_tiles, last_rows, padded_rows;
+    int64_t tile_columns, column_tiles, last_columns;
+    int64_t depth, pieces, last_depth, padded_depth;
+    /* [last row of tiles][last column of tiles][first piece, middle, last] */
+    struct onednn_product *product[2][2][3];
+};
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t round_up(int64_t n, int64_t unit) {
+    return (n + unit - 1) / unit * unit;
+}
+
+static int64_t divide_up(int64_t n, int64_t unit) {
+    return (n + unit - 1) / unit;
+}
+
+/* ------------------------------------------------------------------ prepared products */
+
+static void drop_products(berth_stream *s) {
+    for (size_t i = 0; i < 2 * PREPARED_MOST; i++) {
+        onednn_product_destroy(s->table[i].product);
+        s->table[i].product = NULL;
+    }
+    s->count = 0;
+}
+
+/* The product of a shape, prepared now if it was not yet. */
+static berth_status product_of(struct onednn_product **out, berth_stream *s, const struct onednn_shape *shape) {
+    const struct berth_hash128 hash = berth_hash(shape, sizeof *shape);
+    size_t at = hash.low % (2 * PREPARED_MOST);
+    while (s->table[at].product != NULL) {
+        if (memcmp(&s->table[at].shape, shape, sizeof *shape) == 0) {
+            *out = s->table[at].product;
+            return BERTH_OK;
+        }
+        at = (at + 1) % (2 * PREPARED_MOST);
+    }
+    BERTH_TRY(onednn_product_create(out, s->library, shape));
+    memcpy(&s->table[at].shape, shape, sizeof *shape); /* with its padding, which is compared */
+    s->table[at].product = *out;
+    s->count++;
+    return BERTH_OK;
+}
+
+int64_t gemm_cpu_prepared(berth_stream *stream) {
+    return (int64_t)stream->count;
+}
+
+/* ------------------------------------------------------------------ the cut */
+
+static void cut_rows(struct plan *p, const struct call *q) {
+    /* Blocks of equal height, so that the last one is not a sliver; a weight's rows (TN) are never padded. */
+    const int64_t blocks = divide_up(q->m, TILE_ROWS);
+    p->tile_rows = smaller(round_up(divide_up(q->m, blocks), ROW_UNIT), round_up(q->m, ROW_UNIT));
+    p->row_tiles = divide_up(q->m, p->tile_rows);
+    p->last_rows = q->m - (p->row_tiles - 1) * p->tile_rows;
+    p->padded_rows = q->sum_rows ? p->last_rows : round_up(p->last_rows, ROW_UNIT);
+}
+
+static void cut_columns(struct plan *p, const struct call *q) {
+    const int64_t blocks = divide_up(q->n, TILE_COLUMNS);
+    p->tile_columns = q->n <= TILE_COLUMNS ? q->n : round_up(divide_up(q->n, blocks), 64);
+    p->column_tiles = divide_up(q->n, p->tile_columns);
+    p->last_columns = q->n - (p->column_tiles - 1) * p->tile_columns;
+}
+
+static void cut_sum(struct plan *p, const struct call *q) {
+    p->depth = q->sum_rows ? SUM_PIECE : q->k;
+    p->pieces = divide_up(q->k, p->depth);
+    p->last_depth = q->k - (p->pieces - 1) * p->depth;
+    p->padded_depth = q->sum_rows ? round_up(p->last_depth, ROW_UNIT) : p->last_depth;
+}
+
+static berth_status prepare(struct plan *p, berth_stream *s, const struct call *q) {
+    if (s->count + 12 > PREPARED_MOST) drop_products(s);
+    for (int bottom = 0; bottom < 2; bottom++) {
+        for (int right = 0; right < 2; right++) {
+            if ((!bottom && p->row_tiles == 1) || (!right && p->column_tiles == 1)) continue;
+            for (int piece = 0; piece < 3; piece++) {
+                const bool last = piece == 2 || p->pieces == 1;
+                if ((piece == 1 && p->pieces < 3) || (piece == 2 && p->pieces < 2)) continue;
+                struct onednn_shape shape;
+                memset(&shape, 0, sizeof shape); /* the shape is hashed: no stray bytes */
+                const bool padded = bottom && p->padded_rows != p->last_rows;
+                const bool padded_sum = last && p->padded_depth != p->last_depth;
+                shape.m = bottom ? p->padded_rows : p->tile_rows;
+                shape.n = right ? p->last_columns : p->tile_columns;
+                shape.k = last ? p->padded_depth : p->depth;
+                shape.a_row = padded ? shape.k : padded_sum ? 1 : q->a_row;
+                shape.a_col = padded ? 1 : padded_sum ? shape.m : q->a_col;
+                shape.b_row = padded_sum ? shape.n : q->b_row;
+                shape.b_col = padded_sum ? 1 : q->b_col;
+                shape.c_row = padded ? shape.n : q->ldc;
+                shape.bias = q->bias != NULL && piece == 0;
+                shape.accumulate = q->accumulate || piece > 0;
+                BERTH_TRY(product_of(&p->product[bottom][right][piece], s, &shape));
+            }
+        }
+    }
+    return BERTH_OK;
+}
+
+/* ------------------------------------------------------------------ one tile */
+
+/* Room for `floats` in the thread's scratch, or NULL. */
+static float *scratch_of(berth_stream *s, int thread, size_t floats) {
+    if (s->scratch_floats[thread] >= floats) return s->scratch[thread];
+    free(s->scratch[thread]);
+    s->scratch[thread] = aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64);
+    s->scratch_floats[thread] = s->scratch[thread] == NULL ? 0 : floats;
+    return s->scratch[thread];
+}
+
+/* to[rows_to, columns] = from[rows, columns], the rest zero */
+static void copy_padded(float *to, const float *from, int64_t ld_from, int64_t rows, int64_t rows_to,
+                        int64_t columns) {
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(to + i * columns, from + i * ld_from, (size_t)columns * sizeof(float));
+    memset(to + rows * columns, 0, (size_t)((rows_to - rows) * columns) * sizeof(float));
+}
+
+/* A tile whose rows end before its height: a and c by way of the scratch. */
+static int run_short_rows(const struct plan *p, berth_stream *s, const struct call *q, int thread, float *c,
+                          const float *a, const float *b, const float *bias, struct onednn_product *product,
+                          int64_t columns) {
+    const int64_t rows = p->last_rows, height = p->padded_rows;
+    float *a_copy = scratch_of(s, thread, (size_t)(height * (q->k + columns)));
+    if (a_copy == NULL) return BERTH_CPU_E_LIBRARY;
+    float *c_copy = a_copy + height * q->k;
+    copy_padded(a_copy, a, q->a_row, rows, height, q->k);
+    if (q->accumulate) copy_padded(c_copy, c, q->ldc, rows, height, columns);
+    if (onednn_product_run(product, s->library, thread, c_copy, a_copy, b, bias) != 0)
+        return BERTH_CPU_E_LIBRARY;
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(c + i * q->ldc, c_copy + i * columns, (size_t)columns * sizeof(float));
+    return BERTH_CPU_OK;
+}
+
+/* The last piece of a sum over rows, whose count is not a multiple of ROW_UNIT: both factors by the scratch. */
+static int run_short_sum(const struct plan *p, berth_stream *s, const struct call *q, int thread, float *c,
+                         const float *a, const float *b, const float *bias, struct onednn_product *product,
+                         int64_t rows, int64_t columns) {
+    const int64_t terms = p->last_depth, padded = p->padded_depth;
+    float *a_copy = scratch_of(s, thread, (size_t)(padded * (rows + columns)));
+    if (a_copy == NULL) return BERTH_CPU_E_LIBRARY;
+    float *b_copy = a_copy + padded * rows;
+    copy_padded(a_copy, a, q->a_col, terms, padded, rows);
+    copy_padded(b_copy, b, q->b_row, terms, padded, columns);
+    return onednn_product_run(product, s->library, thread, c, a_copy, b_copy, bias) == 0 ? BERTH_CPU_OK
+                                                                                         : BERTH_CPU_E_LIBRARY;
+}
+
+static int run_tile(const struct plan *p, berth_stream *s, const struct call *q, int64_t row_tile,
+                    int64_t column_tile) {
+    const int thread = omp_get_thread_num();
+    const int bottom = row_tile == p->row_tiles - 1, right = column_tile == p->column_tiles - 1;
+    const int64_t m0 = row_tile * p->tile_rows, n0 = column_tile * p->tile_columns;
+    const int64_t rows = bottom ? p->last_rows : p->tile_rows,
+                  columns = right ? p->last_columns : p->tile_columns;
+    float *c = q->c + m0 * q->ldc + n0;
+    const float *a = q->a + m0 * q->a_row, *b = q->b + n0 * q->b_col;
+    for (int64_t i = 0; i < p->pieces; i++) {
+        const bool last = i == p->pieces - 1;
+        struct onednn_product *product = p->product[bottom][right][i == 0 ? 0 : last ? 2 : 1];
+        const float *a_piece = a + i * p->depth * q->a_col, *b_piece = b + i * p->depth * q->b_row;
+        const float *bias = q->bias == NULL || i > 0 ? NULL : q->bias + n0;
+        int error;
+        if (bottom && p->padded_rows != p->last_rows)
+            error = run_short_rows(p, s, q, thread, c, a_piece, b_piece, bias, product, columns);
+        else if (last && p->padded_depth != p->last_depth)
+            error = run_short_sum(p, s, q, thread, c, a_piece, b_piece, bias, product, rows, columns);
+        else
+            error = onednn_product_run(product, s->library, thread, c, a_piece, b_piece, bias) == 0
+                        ? BERTH_CPU_OK
+                        : BERTH_CPU_E_LIBRARY;
+        if (error != BERTH_CPU_OK) return error;
+    }
+    return BERTH_CPU_OK;
+}
+
+/* ------------------------------------------------------------------ the operation */
+
+int gemm_cpu(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n, int64_t k,
+             int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
+             enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream) {
+    if (c_dtype != BERTH_F32 || ab_dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (stream == NULL) return BERTH_CPU_E_STREAM;
+    if (m <= 0 || n <= 0) return BERTH_CPU_OK;
+    if (k <= 0 || m * n * k < SMALL_PRODUCT)
+        return stream->small(c, a, b, bias, m, n, k, lda, ldb, ldc, form, accumulate, c_dtype, ab_dtype,
+                             stream);
+    const bool sum_rows = form == BERTH_GEMM_TN;
+    const struct call q = {c,
+                           a,
+                           b,
+                           bias,
+                           m,
+                           n,
+                           k,
+                           sum_rows ? 1 : lda,
+                           sum_rows ? lda : 1,
+                           form == BERTH_GEMM_NT ? 1 : ldb,
+                           form == BERTH_GEMM_NT ? ldb : 1,
+                           ldc,
+                           accumulate != 0,
+                           sum_rows};
+    struct plan p = {0};
+    cut_rows(&p, &q);
+    cut_columns(&p, &q);
+    cut_sum(&p, &q);
+    if (prepare(&p, stream, &q) != BERTH_OK) return BERTH_CPU_E_LIBRARY;
+    int failed = 0;
+    /* Always a parallel region, even for one tile: inside it the library never opens one of its own. */
+#pragma omp parallel for collapse(2) schedule(static) num_threads(stream->threads) reduction(| : failed)
+    for (int64_t j = 0; j < p.column_tiles; j++)
+        for (int64_t i = 0; i < p.row_tiles; i++)
+            failed |= run_tile(&p, stream, &q, i, j);
+    return failed ? BERTH_CPU_E_LIBRARY : BERTH_CPU_OK;
+}
+
+berth_status gemm_cpu_open(berth_stream **out, const struct berth_ops *reference) {
+    berth_status status = BERTH_OK;
+    berth_stream *s = NULL;
+    BERTH_TRY_OUT(berth_calloc(&s, 1, sizeof *s));
+    s->threads = omp_get_max_threads();
+    s->small = reference->gemm;
+    BERTH_TRY_OUT(onednn_open(&s->library, s->threads));
+    BERTH_TRY_OUT(berth_calloc(&s->table, 2 * PREPARED_MOST, sizeof *s->table));
+    BERTH_TRY_OUT(berth_calloc(&s->scratch, (size_t)s->threads, sizeof *s->scratch));
+    BERTH_TRY_OUT(berth_calloc(&s->scratch_floats, (size_t)s->threads, sizeof *s->scratch_floats));
+out:
+    if (status != BERTH_OK) {
+        gemm_cpu_close(s);
+        s = NULL;
+    }
+    *out = s;
+    return status;
+}
+
+void gemm_cpu_close(berth_stream *stream) {
+    if (stream == NULL) return;
+    if (stream->table != NULL) drop_products(stream);
+    for (int t = 0; stream->scratch != NULL && t < stream->threads; t++)
+        free(stream->scratch[t]);
+    free(stream->scratch);
+    free(stream->scratch_floats);
+    free(stream->table);
+    onednn_close(stream->library);
+    free(stream);
+}
