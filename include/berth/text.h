@@ -22,6 +22,7 @@
 #include "berth/base.h"
 
 struct berth_tokenizer;
+struct berth_text_scratch;
 
 struct berth_encoding {
     size_t count;
@@ -30,6 +31,7 @@ struct berth_encoding {
     int32_t *start; /* [count] byte offsets into the text given (for words: into that word) */
     int32_t *end;   /* [count] */
     int32_t *word;  /* [count] index of the word: given words, or words split at white space and punctuation */
+    struct berth_text_scratch *scratch; /* private: work memory kept between calls, owned */
 };
 void berth_encoding_init(struct berth_encoding *e);
 void berth_encoding_deinit(struct berth_encoding *e);
@@ -70,7 +72,8 @@ berth_status berth_tokenizer_encode(const struct berth_tokenizer *t, struct bert
  * pieces (only control characters) appends nothing. */
 berth_status berth_tokenizer_encode_word(const struct berth_tokenizer *t, struct berth_encoding *e,
                                          const char *word, size_t size, int32_t word_index) BERTH_CHECKED;
-/* Tokens to text as the reference's decode with clean_up: pieces joined, special tokens left out when asked. */
+/* Adds the tokens' text to `out` as the reference's default decode: pieces joined, the space before . , ? ! removed,
+ * special tokens left out when asked. An id outside 0..V-1 is BERTH_E_FORMAT. */
 berth_status berth_tokenizer_decode(const struct berth_tokenizer *t, struct berth_str *out, const int32_t *ids,
                                     size_t count, bool skip_special) BERTH_CHECKED;
 /* vocab.txt, tokenizer_config.json, special_tokens_map.json, tokenizer.json: loads in the reference. */
