@@ -5,13 +5,25 @@
 #include "berth/file.h"
 #include "cli/cli_priv.h"
 
-/* The tokenizer alone, without weights: `model.vocab`, or the backbone folder's vocabulary. */
+/* The tokenizer that `berth train` would take, without the weights. */
 static berth_status load_tokenizer(struct berth_tokenizer **out, const struct berth_config *config) {
-    if (!berth_config_has(config, "model.vocab"))
+    if (!berth_config_given(config, "model.new")) {
+        if (!berth_config_given(config, "model.backbone"))
+            return berth_config_fail(config, "model.backbone",
+                                     "no backbone is given, so no vocabulary to pack with");
         return berth_tokenizer_load(out, berth_config_string(config, "model.backbone"));
+    }
+    if (!berth_config_given(config, "model.vocab"))
+        return berth_config_fail(config, "model.vocab", "a model from scratch (model.new) needs a vocabulary");
     const char *path = berth_config_string(config, "model.vocab");
-    return berth_is_folder(path) ? berth_tokenizer_load(out, path)
-                                 : berth_tokenizer_load_vocab(out, path, NULL);
+    if (berth_is_folder(path)) return berth_tokenizer_load(out, path);
+    const struct berth_tokenizer_options options = {
+        .lowercase = berth_config_bool(config, "model.lowercase"),
+        .strip_accents = -1,
+        .split_cjk = true,
+        .max_word_chars = 100,
+    };
+    return berth_tokenizer_load_vocab(out, path, &options);
 }
 
 static berth_status print_files(const struct berth_data *data) {

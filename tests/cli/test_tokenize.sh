@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# berth vocab and berth tokenize.
+set -eu
+. "$(dirname "$0")/lib.sh"
+mkdir "$tmp/v"
+printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' play '##ing' music '!' caf '##e' > "$tmp/v/vocab.txt"
+
+say "ids"
+printf 'Playing music!\n\nCaf\303\251 xyz\nplay\tmusic' > "$tmp/text"
+run 0 "$berth" tokenize "$tmp/v" "$tmp/text"
+same "$out" "2 5 6 7 8 3
+2 3
+2 9 10 1 3
+2 5 7 3" "ids"
+run 0 "$berth" tokenize "$tmp/v" "$tmp/text" --no-special
+same "$out" "5 6 7 8
+
+9 10 1
+5 7" "ids without special tokens"
+"$berth" tokenize "$tmp/v" --no-special --tokens < "$tmp/text" > "$out"
+[ "$(head -n 1 "$out")" = "play ##ing music !" ] || fail "--tokens: $(head -n 1 "$out")"
+"$berth" tokenize "$tmp/v" - --no-special --offsets < "$tmp/text" > "$out"
+[ "$(head -n 1 "$out")" = "5:0-4 6:4-7 7:8-13 8:13-14" ] || fail "--offsets: $(head -n 1 "$out")"
+
+say "vocabularies that are wrong"
+mkdir "$tmp/dup" "$tmp/nounk" "$tmp/none"
+sed 's/music/play/' "$tmp/v/vocab.txt" > "$tmp/dup/vocab.txt"
+run 1 "$berth" tokenize "$tmp/dup" "$tmp/text"
+one_line "vocab.txt:8"
+grep -v UNK "$tmp/v/vocab.txt" > "$tmp/nounk/vocab.txt"
+run 1 "$berth" tokenize "$tmp/nounk" "$tmp/text"
+one_line "[UNK]"
+run 1 "$berth" tokenize "$tmp/none" "$tmp/text"
+one_line "$tmp/none"
+
+say "vocab: the same files, the same vocabulary"
+write_talk "$tmp/talk" 60 0
+write_reviews "$tmp/reviews.tsv" 20 0
+run 0 "$berth" vocab "$tmp/talk/seq.in" --size 120 --out "$tmp/one"
+run 0 "$berth" vocab "$tmp/talk/seq.in" --size 120 --out "$tmp/two"
+cmp "$tmp/one/vocab.txt" "$tmp/two/vocab.txt" || fail "two trainings differ"
+for token in '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]'; do
+    grep -qxF "$token" "$tmp/one/vocab.txt" || fail "$token is missing"
+done
+[ "$(wc -l < "$tmp/one/vocab.txt")" -le 120 ] || fail "more than 120 entries"
+run 0 "$berth" tokenize "$tmp/one" "$tmp/talk/seq.in"
+awk '{ for (i = 1; i <= NF; i++) if ($i == 1) exit 1 }' "$out" || fail "its own text gives [UNK]"
+
+say "vocab --column"
+run 0 "$berth" vocab "$tmp/reviews.tsv" --column sentence --size 80 --out "$tmp/c1"
+run 0 "$berth" vocab "$tmp/reviews.tsv" --column 1 --size 80 --out "$tmp/c2"
+cut -f 1 "$tmp/reviews.tsv" | tail -n +2 > "$tmp/plain"
+run 0 "$berth" vocab "$tmp/plain" --size 80 --out "$tmp/c3"
+cmp "$tmp/c1/vocab.txt" "$tmp/c3/vocab.txt" || fail "the column alone gives another vocabulary"
+cmp -s "$tmp/c1/vocab.txt" "$tmp/c2/vocab.txt" && fail "another column gives the same vocabulary"
+run 1 "$berth" vocab "$tmp/reviews.tsv" --column text --size 80 --out "$tmp/c4"
+one_line "no column 'text'"
+run 1 "$berth" vocab "$tmp/reviews.tsv" --column 2 --size 80 --out "$tmp/c4"
+one_line "reviews.tsv:1: no column 2"
+[ ! -e "$tmp/c4" ] || fail "a failed vocab left its folder"
+passed
