@@ -96,6 +96,9 @@ def probe():
     for cp in scalars():
         kept = "".join(p for p in nfd(chr(cp)) if not flags[ord(p)] & MARK)
         assert strip(chr(cp)) == kept, hex(cp)
+    for cp, points in lowers.items():  # so lower-casing may follow splitting
+        assert not (flags[cp] | max(flags[p] for p in points)) & (WHITE | PUNCT | CJK), hex(cp)
+        assert len(points) <= 2
     classes = combining_classes(nfd, set(decompositions) | set(HANGUL))
     return flags, classes, decompositions, lowers
 

@@ -64,6 +64,9 @@ berth_status berth_tokenizer_load_vocab(struct berth_tokenizer **out, const char
 static berth_status read_config(const struct berth_json *config, struct berth_tokenizer_options *options,
                                 const char *names[SPECIAL_COUNT]) {
     bool strip = false;
+    int64_t max_chars = 100;
+    BERTH_TRY(berth_json_int_or(&max_chars, config, "max_input_chars_per_word", 100, 1, 1000000));
+    options->max_word_chars = (int)max_chars;
     BERTH_TRY(berth_json_bool_or(&options->lowercase, config, "do_lower_case", true));
     BERTH_TRY(berth_json_bool_or(&options->split_cjk, config, "tokenize_chinese_chars", true));
     if (berth_json_has(config, "strip_accents")) {
