@@ -46,6 +46,8 @@ berth_status berth_json_parse(struct berth_json **out, const char *name, const c
     while (blank < size && strchr(" \t\r\n", text[blank]) != NULL && text[blank] != '\0')
         blank++;
     if (blank == size) BERTH_FAIL(BERTH_E_FORMAT, "%s: the file is empty, expected a JSON document", name);
+    if (memchr(text, 0, size) != NULL) /* jansson takes one behind the document for its end */
+        BERTH_FAIL(BERTH_E_FORMAT, "%s: not valid JSON: a zero byte in the text", name);
     BERTH_TRY(check_depth(name, text, size));
     BERTH_TRY_OUT(berth_calloc(&j, 1, sizeof *j));
     BERTH_TRY_OUT(berth_strdup(&j->name, name));

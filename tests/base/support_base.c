@@ -1,0 +1,44 @@
+/* support_base.c: temporary folders for the tests of base. */
+#include "base/support_base.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <unistd.h>
+
+char *temp_folder_make(void) {
+    const char *root = getenv("TMPDIR");
+    char *path = NULL;
+    assert_true(asprintf(&path, "%s/berth-test-XXXXXX", root != NULL && root[0] != '\0' ? root : "/tmp") > 0);
+    assert_non_null(mkdtemp(path));
+    return path;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+void temp_folder_remove(char *folder) {
+    assert_int_equal(nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+    free(folder);
+}
+
+char *temp_path(const char *folder, const char *name) {
+    char *path = NULL;
+    assert_true(asprintf(&path, "%s/%s", folder, name) > 0);
+    return path;
+}
+
+void write_bytes(const char *path, const void *data, size_t size) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    if (size > 0) assert_int_equal(fwrite(data, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+}
+
+char *test_data_path(const char *name) {
+    const char *folder = getenv("BERTH_TEST_DATA");
+    return folder == NULL || folder[0] == '\0' ? NULL : temp_path(folder, name);
+}
