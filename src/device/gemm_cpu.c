@@ -274,9 +274,10 @@ int gemm_cpu(void *c, const void *a, const void *b, const float *bias, int64_t m
     cut_columns(&p, &q);
     cut_sum(&p, &q);
     if (prepare(&p, stream, &q) != BERTH_OK) return BERTH_CPU_E_LIBRARY;
+    const int threads = (int)smaller(omp_get_max_threads(), stream->threads);
     int failed = 0;
     /* Always a parallel region, even for one tile: inside it the library never opens one of its own. */
-#pragma omp parallel for collapse(2) schedule(static) num_threads(stream->threads) reduction(| : failed)
+#pragma omp parallel for collapse(2) schedule(static) num_threads(threads) reduction(| : failed)
     for (int64_t j = 0; j < p.column_tiles; j++)
         for (int64_t i = 0; i < p.row_tiles; i++)
             failed |= run_tile(&p, stream, &q, i, j);

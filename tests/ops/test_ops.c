@@ -1,0 +1,274 @@
+/* test_ops.c: every operation of the table against double precision, on every instruction set, forward and
+ * backward; and its speed.
+ *
+ *     test_ops [test|perf] [regex of titles]
+ *
+ * What is checked of each case: support_ops.h. perf prints, for shapes of BERT-base (H=768) and MiniLM (H=384),
+ * the best of several runs: GFLOP/s or GB/s. */
+#include <math.h>
+#include <omp.h>
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device_priv.h"
+#include "ops/support_ops.h"
+
+static const struct op_case *const test_lists[] = {cases_flat,  cases_act,  cases_gemm,     cases_norm,
+                                                   cases_embed, cases_loss, cases_attention};
+static const struct op_case *const perf_lists[] = {perf_flat,  perf_act,  perf_gemm,     perf_norm,
+                                                   perf_embed, perf_loss, perf_attention};
+enum { LISTS = sizeof test_lists / sizeof test_lists[0] };
+
+static const char *const isa_names[] = {"base", "avx2", "avx512"};
+static const int thread_counts[] = {1, 2, 4};
+
+/* A table of operations under test: an instruction set's own, or the device as opened. */
+struct table {
+    const char *name;
+    struct berth_ops ops;
+    berth_stream *stream;
+};
+
+struct totals {
+    int cases, runs, failures;
+};
+
+static void report(struct totals *totals, const char *title, const char *table, int threads, const char *text) {
+    totals->failures++;
+    printf("FAIL %s (%s, %d threads): %s\n", title, table, threads, text);
+}
+
+/* ------------------------------------------------------------------ the double backward */
+
+/* Σ dy·y over the outputs of the gradient check. */
+static double objective(struct op_ctx *x) {
+    const struct op_kind *kind = x->c->kind;
+    double sum = 0;
+    kind->forward(x);
+    for (int i = 0; i < 3 && kind->outputs[i].value != NULL; i++) {
+        const struct op_tensor *y = op_find(x, kind->outputs[i].value),
+                               *dy = op_find(x, kind->outputs[i].gradient);
+        for (int64_t j = 0; j < y->rows * y->columns; j++)
+            sum += y->d[j] * dy->d[j];
+    }
+    return sum;
+}
+
+/* The derivative along a random direction of each input, by central difference and by backward's gradient. */
+static void check_gradient(struct op_ctx *x, const char *title, struct totals *totals) {
+    const struct op_kind *kind = x->c->kind;
+    const double step = 1e-5;
+    for (int i = 0; i < 5 && kind->inputs[i].value != NULL; i++) {
+        struct op_tensor *v = op_find(x, kind->inputs[i].value), *g = op_find(x, kind->inputs[i].gradient);
+        const int64_t n = v->rows * v->columns;
+        double slope = 0, size = 0;
+        double *keep = malloc((size_t)(n + 1) * sizeof *keep), *along = malloc((size_t)(n + 1) * sizeof *along);
+        BERTH_ASSERT(keep != NULL && along != NULL);
+        for (int64_t j = 0; j < n; j++) {
+            keep[j] = v->d[j];
+            along[j] = 2 * berth_random_unit(3, BERTH_PURPOSE_TEST, 9, (uint64_t)j) - 1;
+            const double term = (g->d[j] - g->first[j]) * along[j];
+            slope += term;
+            size += fabs(term);
+        }
+        for (int64_t j = 0; j < n; j++)
+            v->d[j] = keep[j] + step * along[j];
+        const double above = objective(x);
+        for (int64_t j = 0; j < n; j++)
+            v->d[j] = keep[j] - step * along[j];
+        const double below = objective(x), measured = (above - below) / (2 * step);
+        for (int64_t j = 0; j < n; j++)
+            v->d[j] = keep[j];
+        free(keep);
+        free(along);
+        if (fabs(measured - slope) <= 1e-6 * size + 1e-8 * fabs(above)) continue;
+        char text[160];
+        snprintf(text, sizeof text, "reference %s: %.9g along a direction, central difference %.9g", g->name,
+                 slope, measured);
+        report(totals, title, "double", 1, text);
+    }
+    kind->forward(x);
+}
+
+/* ------------------------------------------------------------------ the tables */
+
+static bool run_steps(struct op_ctx *x, const struct table *table, int threads) {
+    omp_set_num_threads(threads);
+    op_restart(x);
+    for (int i = 0; i < OP_STEPS && x->c->kind->steps[i].call != NULL; i++) {
+        const int error = x->c->kind->steps[i].call(x, &table->ops, table->stream);
+        if (error != 0) {
+            snprintf(x->message, sizeof x->message, "%s returned %d", x->c->kind->steps[i].name, error);
+            return false;
+        }
+        if (!op_guards(x)) return false;
+    }
+    return true;
+}
+
+static bool all_close(struct op_ctx *x) {
+    for (int i = 0; i < x->tensors; i++)
+        if (x->tensor[i].output && !op_compare(x, &x->tensor[i])) return false;
+    return true;
+}
+
+static float **keep_outputs(const struct op_ctx *x) {
+    float **kept = calloc((size_t)x->tensors + 1, sizeof *kept);
+    BERTH_ASSERT(kept != NULL);
+    for (int i = 0; i < x->tensors; i++) {
+        const size_t bytes = (size_t)(x->tensor[i].rows * x->tensor[i].columns) * sizeof(float);
+        kept[i] = malloc(bytes + 1);
+        BERTH_ASSERT(kept[i] != NULL);
+        memcpy(kept[i], x->tensor[i].f, bytes);
+    }
+    return kept;
+}
+
+static void free_outputs(const struct op_ctx *x, float **kept) {
+    for (int i = 0; i < x->tensors; i++)
+        free(kept[i]);
+    free(kept);
+}
+
+static bool same_bits(struct op_ctx *x, float **kept) {
+    for (int i = 0; i < x->tensors; i++) {
+        const struct op_tensor *t = &x->tensor[i];
+        for (int64_t j = 0; j < t->rows * t->columns; j++) {
+            if (memcmp(&t->f[j], &kept[i][j], sizeof(float)) == 0) continue;
+            snprintf(x->message, sizeof x->message, "%s[%lld,%lld]: %.9g, with one thread %.9g", t->name,
+                     (long long)(j / t->columns), (long long)(j % t->columns), (double)t->f[j],
+                     (double)kept[i][j]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void test_table(struct op_ctx *x, const struct table *table, const char *title, struct totals *totals) {
+    float **one = NULL;
+    for (size_t i = 0; i < sizeof thread_counts / sizeof thread_counts[0]; i++) {
+        const int threads = thread_counts[i];
+        totals->runs++;
+        const bool ran = run_steps(x, table, threads);
+        if (!ran || (i == 0 && !all_close(x)) || (i > 0 && one != NULL && !same_bits(x, one)))
+            report(totals, title, table->name, threads, x->message);
+        if (i == 0 && ran) one = keep_outputs(x);
+    }
+    if (one != NULL) free_outputs(x, one);
+    omp_set_num_threads(2);
+    op_restart(x);
+    if (x->c->kind->property != NULL && !x->c->kind->property(x, &table->ops, table->stream))
+        report(totals, title, table->name, 2, x->message);
+}
+
+static void test_case(const struct op_case *c, const struct table *tables, int count, struct totals *totals) {
+    char title[160];
+    struct op_ctx x;
+    op_title(c, title, sizeof title);
+    op_open(&x, c, true);
+    totals->cases++;
+    c->kind->forward(&x);
+    if (c->kind->backward != NULL) {
+        c->kind->backward(&x);
+        check_gradient(&x, title, totals);
+    }
+    for (int i = 0; i < count; i++)
+        test_table(&x, &tables[i], title, totals);
+    op_close(&x);
+}
+
+/* ------------------------------------------------------------------ speed */
+
+static double best_seconds(struct op_ctx *x, const struct op_step *step, const struct table *table) {
+    double best = 1e30, spent = 0;
+    for (int run = 0; run < 200 && (spent < 0.25 || run < 5); run++) {
+        const double start = berth_time_seconds();
+        if (step->call(x, &table->ops, table->stream) != 0) return 0;
+        const double took = berth_time_seconds() - start;
+        spent += took;
+        if (run > 0 && took < best) best = took;
+    }
+    return best;
+}
+
+static void perf_case(const struct op_case *c, const struct table *table, int threads) {
+    char title[160];
+    struct op_ctx x;
+    op_title(c, title, sizeof title);
+    omp_set_num_threads(threads);
+    op_open(&x, c, false);
+    for (int i = 0; i < OP_STEPS && c->kind->steps[i].call != NULL; i++) {
+        const struct op_step *step = &c->kind->steps[i];
+        const double seconds = best_seconds(&x, step, table);
+        printf("%-8s %-54s %-9s %9.1f us", table->name, title, step->name, seconds * 1e6);
+        if (step->flops != NULL) printf(" %8.1f GFLOP/s", step->flops(&x) / seconds * 1e-9);
+        if (step->bytes != NULL) printf(" %8.1f GB/s", step->bytes(&x) / seconds * 1e-9);
+        printf("\n");
+    }
+    op_close(&x);
+}
+
+/* ------------------------------------------------------------------ main */
+
+static int fill_tables(struct table *tables, struct berth_device *dev) {
+    int count = 0;
+    for (size_t i = 0; i < sizeof isa_names / sizeof isa_names[0]; i++) {
+        if (!cpu_isa_fill(isa_names[i], &tables[count].ops)) {
+            printf("not on this processor: %s\n", isa_names[i]);
+            continue;
+        }
+        tables[count++].name = isa_names[i];
+    }
+    tables[count++] = (struct table){dev->backend->name, dev->ops, dev->stream};
+    return count;
+}
+
+static void walk(bool perf, const regex_t *filter, const struct table *tables, int count, int threads,
+                 struct totals *totals) {
+    for (int list = 0; list < LISTS; list++) {
+        for (const struct op_case *c = (perf ? perf_lists : test_lists)[list]; c->kind != NULL; c++) {
+            char title[160];
+            op_title(c, title, sizeof title);
+            if (filter != NULL && regexec(filter, title, 0, NULL, 0) != 0) continue;
+            if (perf)
+                perf_case(c, &tables[count - 1], threads);
+            else
+                test_case(c, tables, count, totals);
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    struct table tables[4] = {0};
+    struct totals totals = {0};
+    struct berth_device *dev = NULL;
+    regex_t filter;
+    const bool named = argc > 1 && (strcmp(argv[1], "perf") == 0 || strcmp(argv[1], "test") == 0);
+    const bool perf = named && strcmp(argv[1], "perf") == 0;
+    const char *pattern = argc > 1 + named ? argv[1 + named] : NULL;
+    const int threads = omp_get_max_threads();
+    if (pattern != NULL && regcomp(&filter, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+        fprintf(stderr, "test_ops: bad regex %s\n", pattern);
+        return 2;
+    }
+    if (!perf) omp_set_num_threads(thread_counts[2]); /* the device makes room for as many as will run */
+    if (berth_device_open(&dev, "cpu") != BERTH_OK) {
+        fprintf(stderr, "test_ops: %s\n", berth_error_text());
+        return 1;
+    }
+    struct berth_str about;
+    berth_str_init(&about);
+    berth_device_describe(dev, &about);
+    if (!about.failed) printf("%s", about.data);
+    berth_str_deinit(&about);
+    const double start = berth_time_seconds();
+    walk(perf, pattern == NULL ? NULL : &filter, tables, fill_tables(tables, dev), threads, &totals);
+    if (!perf)
+        printf("%d cases, %d runs, %d failures, %.1f s\n", totals.cases, totals.runs, totals.failures,
+               berth_time_seconds() - start);
+    if (pattern != NULL) regfree(&filter);
+    berth_device_close(dev);
+    fflush(stdout);
+    return totals.failures > 0 || (!perf && totals.cases == 0) ? 1 : 0;
+}
