@@ -35,7 +35,8 @@ struct berth_tensor {
     bool needs_grad;
     bool is_parameter;
     bool grad_written; /* activations: the gradient holds something */
-    int references;    /* recorded uses that still need data */
+    bool held;         /* the caller may still use it: until berth_tape_drop */
+    int references;    /* recorded nodes that still read data in backward */
     size_t bytes;      /* of data when the tape owns it, else 0 */
 };
 
@@ -98,6 +99,7 @@ berth_status berth_op_layernorm(struct berth_tape *tape, struct berth_tensor **o
                                 struct berth_tensor *residual, struct berth_tensor *gamma,
                                 struct berth_tensor *beta, float eps,
                                 const struct berth_tape_dropout *dropout) BERTH_CHECKED;
+/* mask x / share kept; rate 0: *out is x itself */
 berth_status berth_op_dropout(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
                               const struct berth_tape_dropout *dropout) BERTH_CHECKED;
 /* [T, H] from qkv [T, 3H]; heads A, D = H/A, scale 1/sqrt(D) */
