@@ -24,6 +24,9 @@
  *   values   | embeddings | layer 0 | layer 1 | ... | heads |     the model's, all parameters
  *   grads              | layer 1 | ... | heads |                  trainable ones only, same order
  *   m, v               | layer 1 | ... | heads |
+ *
+ * Query, key and value of a layer are one product, so their gradients lie together: where one of the three is trained
+ * all three have room in grads, but only the trained ones have a segment.
  */
 struct berth_segment { /* a run of neighbouring parameters that are stepped alike */
     int64_t value_offset, grad_offset, count;
@@ -34,12 +37,14 @@ struct berth_segment { /* a run of neighbouring parameters that are stepped alik
 struct berth_store {
     struct berth_model *model; /* borrowed */
     bool *trainable;           /* [parameter_count] */
-    float **gradients;         /* [parameter_count] into grads; NULL: frozen */
+    float **gradients;         /* [parameter_count] into grads; NULL: no gradient wanted */
     float *grads, *m, *v;      /* [grad_total] device memory */
     int64_t grad_total;
     struct berth_segment *segments;
     int segment_count;
     int64_t *owner_steps; /* [head_count + 1] optimizer steps an owner took part in: AdamW's t */
+    double *squares;      /* [segment_count] device memory: sums of squares of a step */
+    float *grad_scale;    /* [1] device memory */
 };
 /* frozen[i]: parameter i is not trained. head_lr_scale multiplies the rate of head parameters. */
 berth_status berth_store_create(struct berth_store **out, struct berth_model *model, const bool *frozen,
@@ -54,8 +59,9 @@ berth_status berth_freeze_resolve(const struct berth_config *c, const struct ber
 struct berth_adamw {
     double beta1, beta2, eps, weight_decay, clip_norm;
 };
-/* One step over the active owners; *grad_norm is the norm before clipping (0 clip: no clipping). A norm that is not
- * finite leaves everything untouched and is BERTH_E_NUMERIC. */
+/* One step over the active owners; *grad_norm is the norm before clipping. The clipped gradient is
+ * g min(1, clip / (norm + 1e-6)); clip 0: no clipping. An owner that is not active keeps values, moments and step
+ * count. A norm that is not finite leaves everything untouched and is BERTH_E_NUMERIC. */
 berth_status berth_store_step(struct berth_store *s, const struct berth_adamw *o, double lr,
                               const bool *active_owner, double *grad_norm) BERTH_CHECKED;
 enum berth_schedule_kind { BERTH_SCHEDULE_LINEAR, BERTH_SCHEDULE_CONSTANT };
@@ -76,7 +82,7 @@ double berth_span_f1(const struct berth_span_counts *counts);
 struct berth_score { /* one number of an evaluation */
     const char *task;   /* borrowed; "mean" for the mean over tasks */
     const char *split;
-    const char *metric; /* accuracy, span_f1, span_precision, span_recall, word_accuracy, loss, rows, ... */
+    const char *metric; /* accuracy, span_f1, span_precision, span_recall, word_accuracy, loss, rows; "metric" of mean */
     double value;
 };
 struct berth_scores {

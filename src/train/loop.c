@@ -1,0 +1,178 @@
+/* loop.c: a run, from top to bottom: step after step, and what follows each.
+ *
+ *   step:   zero the gradients
+ *           for each batch of the step (accumulation):
+ *               forward once: the backbone over all rows, each head over its own items
+ *               loss  += sum over tasks of  w_t share_t (sum of item losses / labelled items of the whole step)
+ *               backward: gradients += dloss
+ *           fetch the tasks' losses; one that is not finite ends the run before anything was changed
+ *           AdamW over the owners that took part
+ *   after:  report, evaluate, write a checkpoint, or stop, whatever is due at this step
+ *
+ * Dropout is keyed by the optimizer step and the row's ordinal in it, so cutting a step into other batches
+ * gives the same masks. The order "evaluate, then checkpoint" makes a checkpoint hold the evaluation of its own
+ * step. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/train_priv.h"
+
+/* What the step at hand holds of each task, and each task's factor. The numbers are those of the whole step and
+ * stand in each of its batches. */
+static void weigh_tasks(struct berth_trainer *t) {
+    t->active[0] = false;
+    for (size_t i = 0; i < t->task_count; i++) {
+        t->items[i] = 0;
+        t->share[i] = 0;
+        for (int b = 0; b < berth_feeder_batch_count(t->feeder); b++) {
+            const struct berth_batch *batch = berth_feeder_batch(t->feeder, b);
+            if (batch->items[i].task_items <= t->items[i]) continue;
+            t->items[i] = batch->items[i].task_items;
+            t->share[i] = batch->one_task ? 1.0 : (double)batch->items[i].task_rows / (double)batch->step_rows;
+        }
+        t->active[i + 1] = t->items[i] > 0;
+        t->active[0] |= t->active[i + 1];
+    }
+    const struct weighting_step step = {
+        .step = t->state.step,
+        .active = t->active + 1,
+        .last_loss = t->state.last_loss,
+    };
+    t->weighting.kind->weights(&t->weighting, &step, t->weights);
+}
+
+/* Forward and backward of one batch; the sums of item losses are added to t->losses. */
+static berth_status run_batch(struct berth_trainer *t, const struct berth_batch *batch,
+                              struct berth_tensor **logits) {
+    struct berth_tensor *total = NULL;
+    const struct berth_forward_options options = {
+        .training = true,
+        .frozen_dropout = t->recipe.frozen_dropout,
+        .seed = t->recipe.seed,
+        .step = (uint32_t)t->state.step,
+        .gradients = t->store->gradients,
+        .wanted = t->active + 1,
+    };
+    berth_tape_reset(t->tape, true);
+    BERTH_TRY(berth_model_forward(t->model, t->tape, batch, &options, logits));
+    for (size_t i = 0; i < t->task_count; i++) {
+        struct berth_tensor *rows = NULL, *part = NULL, *sum = NULL;
+        if (logits[i] == NULL || !t->active[i + 1]) continue;
+        float scale = (float)(1.0 / (double)t->items[i]);
+        BERTH_TRY(berth_model_head_loss(t->model, t->tape, (int)i, logits[i], batch, &rows));
+        BERTH_TRY(BERTH_OP(t->device,
+                           scaled_sum(t->losses + i, rows->data, rows->shape[0], scale, 1, t->device->stream)));
+        BERTH_TRY(berth_op_scaled_sum(t->tape, &part, rows, (float)(t->weights[i] * t->share[i]) * scale));
+        if (total != NULL) BERTH_TRY(berth_op_add(t->tape, &sum, total, part));
+        total = total != NULL ? sum : part;
+    }
+    return total != NULL && total->needs_grad ? berth_tape_backward(t->tape, total) : BERTH_OK;
+}
+
+/* Gradients and losses of the step that the feeder prepared. */
+static berth_status run_batches(struct berth_trainer *t) {
+    berth_status status = BERTH_OK;
+    struct berth_tensor **logits = NULL;
+    size_t bytes = t->task_count * sizeof(float);
+    BERTH_TRY_OUT(berth_calloc(&logits, t->task_count, sizeof *logits));
+    BERTH_TRY_OUT(berth_device_zero(t->device, t->losses, bytes));
+    if (t->store->grad_total > 0)
+        BERTH_TRY_OUT(
+            BERTH_OP(t->device, fill(t->store->grads, 0.0f, t->store->grad_total, t->device->stream)));
+    for (int b = 0; b < berth_feeder_batch_count(t->feeder); b++)
+        BERTH_TRY_OUT(run_batch(t, berth_feeder_batch(t->feeder, b), logits));
+    BERTH_TRY_OUT(berth_device_download(t->device, t->host_losses, t->losses, bytes));
+    t->loss = 0;
+    for (size_t i = 0; i < t->task_count; i++) {
+        t->task_loss[i] = t->active[i + 1] ? (double)t->host_losses[i] : (double)NAN;
+        if (t->active[i + 1]) t->loss += t->weights[i] * t->share[i] * t->task_loss[i];
+    }
+out:
+    free(logits);
+    return status;
+}
+
+static const char *last_checkpoint(const struct berth_trainer *t) {
+    return t->checkpoint != NULL ? t->checkpoint : "none";
+}
+
+static berth_status check_losses(const struct berth_trainer *t) {
+    for (size_t i = 0; i < t->task_count; i++) {
+        if (!t->active[i + 1] || isfinite(t->task_loss[i])) continue;
+        BERTH_FAIL(BERTH_E_NUMERIC,
+                   "step %lld: loss of task '%s' is %s; nothing was changed; last checkpoint: %s",
+                   (long long)t->state.step + 1, t->task_names[i], isnan(t->task_loss[i]) ? "nan" : "infinite",
+                   last_checkpoint(t));
+    }
+    return BERTH_OK;
+}
+
+static berth_status update_parameters(struct berth_trainer *t) {
+    const struct recipe *r = &t->recipe;
+    t->lr = r->lr * berth_schedule_factor(r->schedule, t->state.step, r->total_steps, r->warmup_steps);
+    t->grad_norm = 0;
+    if (!t->active[0]) return BERTH_OK;
+    berth_status status = berth_store_step(t->store, &r->adamw, t->lr, t->active, &t->grad_norm);
+    if (status != BERTH_E_NUMERIC) return status;
+    BERTH_FAIL(BERTH_E_NUMERIC,
+               "step %lld: the gradient's norm is %s; nothing was changed; last checkpoint: %s",
+               (long long)t->state.step + 1, isnan(t->grad_norm) ? "nan" : "infinite", last_checkpoint(t));
+}
+
+berth_status train_step(struct berth_trainer *t) {
+    double begin = berth_time_seconds();
+    int64_t tokens = 0;
+    BERTH_TRY(berth_feeder_next(t->feeder));
+    for (int b = 0; b < berth_feeder_batch_count(t->feeder); b++)
+        tokens += berth_feeder_batch(t->feeder, b)->tokens_count;
+    weigh_tasks(t);
+    BERTH_TRY(run_batches(t));
+    BERTH_TRY(check_losses(t));
+    BERTH_TRY(update_parameters(t));
+    t->state.step++;
+    BERTH_TRY(position_update(t));
+    record_step(t, tokens, berth_time_seconds() - begin);
+    return BERTH_OK;
+}
+
+/* Reports, evaluations and checkpoints that are due after a step. */
+static berth_status after_step(struct berth_trainer *t) {
+    const struct recipe *r = &t->recipe;
+    bool last = t->state.step >= r->total_steps;
+    if (last || position_due(t, r->evaluate_every, 0)) {
+        BERTH_TRY(record_report(t));
+        BERTH_TRY(selection_evaluate(t));
+        last = selection_done(t);
+    } else if (position_due(t, r->log_every, t->last_log)) {
+        BERTH_TRY(record_report(t));
+    }
+    bool asked = t->observer.stop_requested != NULL && t->observer.stop_requested(t->observer.user);
+    bool stop = asked && !last;
+    if (last || stop || position_due(t, r->checkpoint_every, t->last_checkpoint))
+        BERTH_TRY(checkpoint_write(t));
+    if (!stop) return BERTH_OK;
+    BERTH_FAIL(BERTH_E_STOPPED, "stopped after step %lld; --resume goes on from %s", (long long)t->state.step,
+               t->checkpoint);
+}
+
+static berth_status run_steps(struct berth_trainer *t) {
+    char *plan = NULL;
+    BERTH_TRY(berth_trainer_plan(t, &plan));
+    record_plan(t, plan);
+    free(plan);
+    t->last_log = t->last_checkpoint = berth_time_seconds();
+    while (!selection_done(t)) {
+        BERTH_TRY(train_step(t));
+        BERTH_TRY(after_step(t));
+    }
+    return selection_finish(t);
+}
+
+berth_status berth_trainer_run(struct berth_trainer *t) {
+    BERTH_ASSERT_MSG(t->started, "berth_trainer_start comes first");
+    if (t->finished) return BERTH_OK;
+    berth_status status = run_steps(t);
+    if (status != BERTH_OK) record_failure(t);
+    return status;
+}

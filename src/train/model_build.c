@@ -1,0 +1,184 @@
+/* model_build.c: from the configuration's `model:` and `tasks:` to a model and its tokenizer.
+ *
+ * Head i of the model is task i of the configuration: batches carry the items of task i as items[i]. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "berth/file.h"
+#include "train/train_priv.h"
+
+/* model.vocab: a vocab.txt, or a folder that holds one. */
+static berth_status load_vocab(struct berth_tokenizer **out, const struct berth_config *c) {
+    const char *path = berth_config_string(c, "model.vocab");
+    if (berth_is_folder(path)) return berth_tokenizer_load(out, path);
+    const struct berth_tokenizer_options options = {
+        .lowercase = berth_config_bool(c, "model.lowercase"),
+        .strip_accents = -1,
+        .split_cjk = true,
+        .max_word_chars = 100,
+    };
+    return berth_tokenizer_load_vocab(out, path, &options);
+}
+
+static berth_status build_new(struct berth_model **model, struct berth_tokenizer **tokenizer,
+                              struct berth_device *dev, const struct berth_config *c) {
+    berth_status status = BERTH_OK;
+    struct berth_model_config config;
+    berth_model_config_init(&config);
+    if (!berth_config_given(c, "model.vocab")) {
+        status = berth_config_fail(c, "model.vocab", "a model from scratch (model.new) needs a vocabulary");
+        goto out;
+    }
+    config.layers = berth_config_int(c, "model.new.layers");
+    config.hidden = berth_config_int(c, "model.new.hidden");
+    config.heads = berth_config_int(c, "model.new.heads");
+    config.intermediate = berth_config_int(c, "model.new.intermediate");
+    config.positions = berth_config_int(c, "model.new.positions");
+    if (config.hidden % config.heads != 0) {
+        status = berth_config_fail(c, "model.new.hidden", "%lld is not a multiple of model.new.heads, %lld",
+                                   (long long)config.hidden, (long long)config.heads);
+        goto out;
+    }
+    BERTH_TRY_OUT(load_vocab(tokenizer, c));
+    config.vocab_size = (int64_t)berth_tokenizer_size(*tokenizer);
+    int32_t pad = berth_tokenizer_special(*tokenizer).pad;
+    config.pad_token = pad >= 0 ? pad : 0;
+    BERTH_TRY_OUT(berth_model_create(model, dev, &config));
+out:
+    berth_model_config_deinit(&config);
+    return status;
+}
+
+static berth_status build_loaded(struct berth_model **model, struct berth_tokenizer **tokenizer,
+                                 struct berth_device *dev, const struct berth_config *c) {
+    const char *folder = berth_config_string(c, "model.backbone");
+    if (!berth_is_folder(folder))
+        return berth_config_fail(c, "model.backbone",
+                                 "'%s' is not a folder; expected one with config.json, weights "
+                                 "and vocab.txt",
+                                 folder);
+    BERTH_TRY(berth_model_load(model, dev, folder));
+    BERTH_TRY(berth_tokenizer_load(tokenizer, folder));
+    int64_t tokens = (int64_t)berth_tokenizer_size(*tokenizer);
+    if (tokens > (*model)->config.vocab_size)
+        BERTH_FAIL(BERTH_E_FORMAT, "%s: vocab.txt has %lld entries, config.json says %lld", folder,
+                   (long long)tokens, (long long)(*model)->config.vocab_size);
+    return BERTH_OK;
+}
+
+static berth_status apply_settings(struct berth_model *m, const struct berth_config *c) {
+    int64_t longest = berth_config_int(c, "model.max_length");
+    if (longest > m->config.positions)
+        return berth_config_fail(c, "model.max_length", "%lld is more than the backbone's %lld positions",
+                                 (long long)longest, (long long)m->config.positions);
+    if (berth_config_has(c, "model.dropout"))
+        m->config.hidden_dropout = (float)berth_config_number(c, "model.dropout");
+    if (berth_config_has(c, "model.attention_dropout"))
+        m->config.attention_dropout = (float)berth_config_number(c, "model.attention_dropout");
+    return BERTH_OK;
+}
+
+berth_status berth_model_from_config(struct berth_model **model, struct berth_tokenizer **tokenizer,
+                                     struct berth_device *dev, const struct berth_config *c) {
+    berth_status status = BERTH_OK;
+    *model = NULL;
+    *tokenizer = NULL;
+    if (berth_config_given(c, "model.new")) {
+        BERTH_TRY_OUT(build_new(model, tokenizer, dev, c));
+    } else if (berth_config_given(c, "model.backbone")) {
+        BERTH_TRY_OUT(build_loaded(model, tokenizer, dev, c));
+    } else {
+        status = berth_config_fail(c, "model.backbone",
+                                   "no backbone is given: name a folder with weights, or the sizes "
+                                   "of a new one in model.new");
+        goto out;
+    }
+    status = apply_settings(*model, c);
+out:
+    if (status != BERTH_OK) {
+        berth_model_free(*model);
+        berth_tokenizer_free(*tokenizer);
+        *model = NULL;
+        *tokenizer = NULL;
+    }
+    return status;
+}
+
+berth_status model_build_known(struct berth_task **out, size_t *count, struct berth_model *m,
+                               const struct berth_config *c) {
+    berth_status status = BERTH_OK;
+    struct berth_task *known = NULL;
+    const char **names = NULL;
+    size_t tasks = berth_config_count(c, "tasks"), kept = 0;
+    BERTH_TRY_OUT(berth_calloc(&names, tasks, sizeof *names));
+    BERTH_TRY_OUT(berth_calloc(&known, tasks, sizeof *known));
+    for (size_t i = 0; i < tasks; i++) {
+        const char *name = berth_config_name(c, "tasks", i);
+        if (berth_model_find_head(m, name) >= 0) names[kept++] = name;
+    }
+    BERTH_TRY_OUT(berth_model_keep_heads(m, names, kept));
+    for (size_t i = 0; i < kept; i++)
+        known[i] = m->heads[berth_model_find_head(m, names[i])].task;
+    *out = known;
+    *count = kept;
+    known = NULL;
+out:
+    free(names);
+    free(known);
+    return status;
+}
+
+berth_status model_build_order(struct berth_model *m, const char *const *names, size_t count) {
+    if ((size_t)m->head_count != count)
+        BERTH_FAIL(BERTH_E_FORMAT, "the model has %d heads, expected %zu", m->head_count, count);
+    for (size_t i = 0; i < count; i++) {
+        int at = berth_model_find_head(m, names[i]);
+        if (at < 0) BERTH_FAIL(BERTH_E_FORMAT, "the model has no head '%s'", names[i]);
+        struct berth_head moved = m->heads[at];
+        m->heads[at] = m->heads[i];
+        m->heads[i] = moved;
+    }
+    return BERTH_OK;
+}
+
+/* A task's head as the configuration describes it; views of the data's names and labels. */
+static berth_status describe_head(struct berth_head *head, const struct berth_model *m,
+                                  const struct berth_config *c, const struct berth_task *task) {
+    memset(head, 0, sizeof *head);
+    head->task = *task;
+    head->dropout = -1.0f;
+    if (berth_config_has_f(c, "tasks.%s.dropout", task->name))
+        head->dropout = (float)berth_config_number_f(c, "tasks.%s.dropout", task->name);
+    head->label_smoothing = (float)berth_config_number_f(c, "tasks.%s.label_smoothing", task->name);
+    const char *pooling = berth_config_string_f(c, "tasks.%s.pooling", task->name);
+    BERTH_ASSERT_MSG(berth_pooling_parse(pooling, &head->pooling), "pooling '%s'", pooling);
+    if (task->kind == BERTH_TASK_CLASSIFICATION && head->pooling == BERTH_POOL_POOLER && !m->config.pooler) {
+        char path[128];
+        snprintf(path, sizeof path, "tasks.%s.pooling", task->name);
+        return berth_config_fail(c, path, "this backbone has no pooler; take mean or cls");
+    }
+    return BERTH_OK;
+}
+
+berth_status model_build_heads(struct berth_model *m, const struct berth_config *c,
+                               const struct berth_data *data) {
+    berth_status status = BERTH_OK;
+    size_t count = berth_data_task_count(data);
+    const char **names = NULL;
+    BERTH_TRY_OUT(berth_calloc(&names, count, sizeof *names));
+    for (size_t i = 0; i < count; i++) {
+        struct berth_head head;
+        const struct berth_task *task = berth_data_task(data, i);
+        names[i] = task->name;
+        BERTH_TRY_OUT(describe_head(&head, m, c, task));
+        BERTH_TRY_OUT(berth_model_add_head(m, &head));
+        struct berth_head *kept = &m->heads[berth_model_find_head(m, task->name)];
+        kept->pooling = head.pooling; /* one that came with the model takes the configuration's settings */
+        kept->dropout = head.dropout;
+        kept->label_smoothing = head.label_smoothing;
+    }
+    BERTH_TRY_OUT(model_build_order(m, names, count));
+out:
+    free(names);
+    return status;
+}

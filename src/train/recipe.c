@@ -1,0 +1,110 @@
+/* recipe.c: what the configuration says of a run, as numbers; meanings that the table of keys cannot check. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/train_priv.h"
+
+static berth_status read_metrics(struct recipe *r, const struct berth_config *c) {
+    size_t tasks = berth_config_count(c, "tasks");
+    BERTH_TRY(berth_calloc(&r->metric_of, tasks, sizeof *r->metric_of));
+    for (size_t i = 0; i < tasks; i++) {
+        const char *name = berth_config_name(c, "tasks", i);
+        bool tagging = strcmp(berth_config_string_f(c, "tasks.%s.type", name), "tagging") == 0;
+        char path[128];
+        snprintf(path, sizeof path, "tasks.%s.metric", name);
+        r->metric_of[i] = tagging ? "span_f1" : "accuracy";
+        if (!berth_config_has(c, path)) continue;
+        r->metric_of[i] = scores_metric_name(berth_config_string(c, path));
+        BERTH_ASSERT(r->metric_of[i] != NULL);
+        if (!tagging && strcmp(r->metric_of[i], "span_f1") == 0)
+            return berth_config_fail(c, path, "span_f1 counts tags; a classification task has none");
+    }
+    return BERTH_OK;
+}
+
+static berth_status read_selection(struct recipe *r, const struct berth_config *c) {
+    const char *metric = berth_config_string(c, "evaluate.metric");
+    r->best_task = -1;
+    for (size_t i = 0; i < berth_config_count(c, "tasks"); i++) {
+        const char *name = berth_config_name(c, "tasks", i);
+        if (strcmp(metric, name) != 0) continue;
+        r->best_task = (int)i;
+        const char *source = berth_config_string_f(c, "tasks.%s.source", name);
+        if (!berth_config_has_f(c, "data.%s.dev", source))
+            return berth_config_fail(c, "evaluate.metric", "'%s': its source '%s' has no dev rows", metric,
+                                     source);
+    }
+    if (r->best_task < 0 && strcmp(metric, "mean") != 0)
+        return berth_config_fail(c, "evaluate.metric", "'%s' is neither 'mean' nor a task", metric);
+    r->patience = berth_config_int(c, "evaluate.patience");
+    r->evaluate_batch = berth_config_int(c, "evaluate.batch_size");
+    return BERTH_OK;
+}
+
+static berth_status read_durations(struct recipe *r, const struct berth_config *c) {
+    r->evaluate_every = berth_config_duration(c, "evaluate.every");
+    r->checkpoint_every = berth_config_duration(c, "checkpoint.every");
+    r->log_every = berth_config_duration(c, "log.every");
+    if (r->evaluate_every.unit == BERTH_SECONDS)
+        return berth_config_fail(
+            c, "evaluate.every",
+            "'%s': evaluations choose the best model, so they go by steps or epochs; by the clock "
+            "a run could not be repeated",
+            berth_config_string(c, "evaluate.every"));
+    return BERTH_OK;
+}
+
+berth_status recipe_read(struct recipe *r, const struct berth_config *c) {
+    memset(r, 0, sizeof *r);
+    r->seed = (uint64_t)berth_config_int(c, "seed");
+    r->frozen_dropout = berth_config_bool(c, "frozen_dropout");
+    r->adamw = (struct berth_adamw){
+        .beta1 = berth_config_number(c, "train.beta1"),
+        .beta2 = berth_config_number(c, "train.beta2"),
+        .eps = berth_config_number(c, "train.eps"),
+        .weight_decay = berth_config_number(c, "train.weight_decay"),
+        .clip_norm = berth_config_number(c, "train.clip_norm"),
+    };
+    r->lr = berth_config_number(c, "train.lr");
+    r->head_lr = berth_config_has(c, "train.head_lr") ? berth_config_number(c, "train.head_lr") : r->lr;
+    if (r->lr == 0 && r->head_lr != 0)
+        return berth_config_fail(c, "train.lr", "0 with another train.head_lr: freeze the backbone instead");
+    r->schedule = strcmp(berth_config_string(c, "train.schedule"), "linear") == 0 ? BERTH_SCHEDULE_LINEAR
+                                                                                  : BERTH_SCHEDULE_CONSTANT;
+    r->keep = berth_config_int(c, "checkpoint.keep");
+    if (berth_config_has(c, "train.batch_tokens") &&
+        berth_config_int(c, "train.batch_tokens") < berth_config_int(c, "model.max_length"))
+        return berth_config_fail(
+            c, "train.batch_tokens", "%s is less than one sequence of model.max_length, %s",
+            berth_config_string(c, "train.batch_tokens"), berth_config_string(c, "model.max_length"));
+    BERTH_TRY(read_metrics(r, c));
+    BERTH_TRY(read_selection(r, c));
+    return read_durations(r, c);
+}
+
+void recipe_deinit(struct recipe *r) {
+    free(r->metric_of);
+    memset(r, 0, sizeof *r);
+}
+
+berth_status recipe_plan_steps(struct recipe *r, const struct berth_config *c, struct berth_feeder *f) {
+    r->total_steps = 0;
+    if (berth_config_given(c, "train.steps")) {
+        r->total_steps = berth_config_int(c, "train.steps");
+    } else {
+        double epochs = berth_config_number(c, "train.epochs");
+        for (int64_t e = 0; (double)e < epochs; e++) {
+            int64_t steps = 0;
+            double share = epochs - (double)e;
+            BERTH_TRY(berth_feeder_epoch_steps(f, e, &steps));
+            r->total_steps += share >= 1.0 ? steps : (int64_t)ceil(share * (double)steps - 1e-9);
+        }
+    }
+    double warmup = berth_config_number(c, "train.warmup");
+    r->warmup_steps = (int64_t)llround(warmup < 1.0 ? warmup * (double)r->total_steps : warmup);
+    if (r->warmup_steps > r->total_steps)
+        return berth_config_fail(c, "train.warmup", "%lld steps are more than the run has, %lld",
+                                 (long long)r->warmup_steps, (long long)r->total_steps);
+    return BERTH_OK;
+}

@@ -1,0 +1,223 @@
+/* record.c: what is told of a run: to the observer, to RUN/log.txt, and as numbers to RUN/metrics.jsonl.
+ *
+ *   {"type":"step","step":40,"epoch":1.25,"loss":0.61,"lr":3e-05,"grad_norm":1.2,"tokens":10240,"tokens_per_second":5120,
+ *    "tasks":{"intent":{"loss":0.3,"weight":1},...}}                  means over the steps since the line
+ * before
+ *   {"type":"eval","split":"dev","step":40,"scores":{"intent":{"accuracy":0.97,...},...},"best":true}
+ *
+ * A number that is not finite is null. Only tokens_per_second depends on the clock: the other fields of a
+ * resumed run are those of a run never stopped, so what a window has gathered is part of a checkpoint (struct
+ * run_window). */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "berth/file.h"
+#include "train/train_priv.h"
+
+/* A failed log line does not end a run: the log is for reading; what counts is in metrics.jsonl and
+ * checkpoints. */
+static void log_line(const struct berth_trainer *t, const char *text) {
+    if (t->folder.log == NULL || t->folder.lock < 0) return;
+    char line[4200], stamp[32];
+    time_t now = time(NULL);
+    struct tm parts;
+    if (localtime_r(&now, &parts) == NULL || strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &parts) == 0)
+        stamp[0] = '\0';
+    snprintf(line, sizeof line, "%s  %s", stamp, text);
+    if (berth_file_append_line(t->folder.log, line) != BERTH_OK)
+        berth_log(BERTH_LOG_WARN, "the log line was not written: %s", berth_error_text());
+}
+
+static void log_lines(const struct berth_trainer *t, const char *text) {
+    while (*text != '\0') {
+        char line[4096];
+        size_t n = strcspn(text, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        log_line(t, line);
+        text += n + (text[n] == '\n');
+    }
+}
+
+void record_note(struct berth_trainer *t, const char *fmt, ...) {
+    char line[4096];
+    va_list args;
+    va_start(args, fmt);
+    if (vsnprintf(line, sizeof line, fmt, args) < 0) snprintf(line, sizeof line, "%s", fmt);
+    va_end(args);
+    if (t->observer.note != NULL) t->observer.note(t->observer.user, line);
+    log_line(t, line);
+}
+
+void record_failure(const struct berth_trainer *t) {
+    char text[4000];
+    snprintf(text, sizeof text, "%s", berth_error_text()); /* writing the line may record an error of its own */
+    log_lines(t, text);
+}
+
+void record_plan(struct berth_trainer *t, const char *text) {
+    if (t->observer.plan != NULL) t->observer.plan(t->observer.user, text);
+    log_lines(t, text);
+}
+
+static void add_number(struct berth_str *s, double value) {
+    if (isfinite(value))
+        berth_str_addf(s, "%.9g", value);
+    else
+        berth_str_add(s, "null");
+}
+
+void record_step(struct berth_trainer *t, int64_t tokens, double seconds) {
+    struct run_window *w = &t->state.window;
+    w->steps++;
+    w->tokens += tokens;
+    w->loss += t->loss;
+    for (size_t i = 0; i < t->task_count; i++) {
+        if (!t->active[i + 1]) continue;
+        w->task_loss[i] += t->task_loss[i];
+        w->task_steps[i] += 1;
+        t->state.last_loss[i] = t->task_loss[i];
+    }
+    t->speed_steps++;
+    t->speed_tokens += tokens;
+    t->speed_seconds += seconds;
+}
+
+static void format_window(struct berth_str *s, const struct berth_trainer *t, const struct berth_progress *p) {
+    berth_str_addf(s, "{\"type\":\"step\",\"step\":%lld,\"epoch\":", (long long)p->step);
+    add_number(s, t->epochs);
+    berth_str_add(s, ",\"loss\":");
+    add_number(s, p->loss);
+    berth_str_add(s, ",\"lr\":");
+    add_number(s, p->lr);
+    berth_str_add(s, ",\"grad_norm\":");
+    add_number(s, p->grad_norm);
+    berth_str_addf(s, ",\"tokens\":%lld,\"tokens_per_second\":", (long long)p->tokens);
+    add_number(s, round(p->tokens_per_second));
+    berth_str_add(s, ",\"tasks\":{");
+    bool first = true;
+    for (size_t i = 0; i < t->task_count; i++) {
+        if (isnan(p->task_losses[i])) continue;
+        if (!first) berth_str_add(s, ",");
+        first = false;
+        berth_str_add_json(s, t->task_names[i]);
+        berth_str_add(s, ":{\"loss\":");
+        add_number(s, p->task_losses[i]);
+        berth_str_add(s, ",\"weight\":");
+        add_number(s, t->weights[i]);
+        berth_str_add(s, "}");
+    }
+    berth_str_add(s, "}}");
+}
+
+static void log_progress(const struct berth_trainer *t, const struct berth_progress *p) {
+    struct berth_str s;
+    berth_str_init(&s);
+    berth_str_addf(&s, "step %lld/%lld  epoch %.2f  loss %.4f ", (long long)p->step, (long long)p->total_steps,
+                   t->epochs, p->loss);
+    for (size_t i = 0; i < t->task_count; i++) {
+        if (!isnan(p->task_losses[i])) berth_str_addf(&s, " %s %.4f", t->task_names[i], p->task_losses[i]);
+    }
+    berth_str_addf(&s, "  lr %.2e  norm %.3f  %.0f tokens/s", p->lr, p->grad_norm, p->tokens_per_second);
+    if (!s.failed) log_line(t, s.data);
+    berth_str_deinit(&s);
+}
+
+/* Appends one line of metrics; unlike the log it must not be lost. */
+static berth_status put_metrics(const struct berth_trainer *t, struct berth_str *s) {
+    berth_status status = BERTH_OK;
+    char *line = NULL;
+    BERTH_TRY(berth_str_take(s, &line));
+    status = berth_file_append_line(t->folder.metrics, line);
+    free(line);
+    return status;
+}
+
+static void empty_window(struct berth_trainer *t) {
+    struct run_window *w = &t->state.window;
+    w->steps = w->tokens = 0;
+    w->loss = 0;
+    memset(w->task_loss, 0, t->task_count * sizeof *w->task_loss);
+    memset(w->task_steps, 0, t->task_count * sizeof *w->task_steps);
+    t->speed_steps = t->speed_tokens = 0;
+    t->speed_seconds = 0;
+    t->last_log = berth_time_seconds();
+}
+
+berth_status record_report(struct berth_trainer *t) {
+    berth_status status = BERTH_OK;
+    const struct run_window *w = &t->state.window;
+    double *means = NULL;
+    struct berth_str s;
+    berth_str_init(&s);
+    if (w->steps == 0) return BERTH_OK;
+    BERTH_TRY(berth_calloc(&means, t->task_count, sizeof *means));
+    for (size_t i = 0; i < t->task_count; i++)
+        means[i] = w->task_steps[i] > 0 ? w->task_loss[i] / w->task_steps[i] : (double)NAN;
+    double a_step = t->speed_steps > 0 ? t->speed_seconds / (double)t->speed_steps : (double)NAN;
+    const struct berth_progress p = {
+        .step = t->state.step,
+        .total_steps = t->recipe.total_steps,
+        .epoch = berth_feeder_epoch(t->feeder),
+        .tokens = w->tokens,
+        .tokens_per_second = t->speed_seconds > 0 ? (double)t->speed_tokens / t->speed_seconds : (double)NAN,
+        .seconds_left = a_step * (double)(t->recipe.total_steps - t->state.step),
+        .loss = w->loss / (double)w->steps,
+        .lr = t->lr,
+        .grad_norm = t->grad_norm,
+        .task_count = (int)t->task_count,
+        .task_names = t->task_names,
+        .task_losses = means,
+    };
+    format_window(&s, t, &p);
+    BERTH_TRY_OUT(put_metrics(t, &s));
+    if (t->observer.progress != NULL) t->observer.progress(t->observer.user, &p);
+    log_progress(t, &p);
+    empty_window(t);
+out:
+    berth_str_deinit(&s);
+    free(means);
+    return status;
+}
+
+static void format_scores(struct berth_str *s, int64_t step, const struct berth_scores *scores, bool best) {
+    const char *task = NULL;
+    berth_str_add(s, "{\"type\":\"eval\",\"split\":");
+    berth_str_add_json(s, scores->list[0].split);
+    berth_str_addf(s, ",\"step\":%lld,\"scores\":{", (long long)step);
+    for (size_t i = 0; i < scores->count; i++) {
+        const struct berth_score *score = &scores->list[i];
+        if (task == NULL || strcmp(task, score->task) != 0) {
+            berth_str_add(s, task == NULL ? "" : "},");
+            berth_str_add_json(s, score->task);
+            berth_str_add(s, ":{");
+        } else {
+            berth_str_add(s, ",");
+        }
+        task = score->task;
+        berth_str_addf(s, "\"%s\":", score->metric);
+        add_number(s, score->value);
+    }
+    berth_str_addf(s, "}},\"best\":%s}", best ? "true" : "false");
+}
+
+berth_status record_scores(struct berth_trainer *t, int64_t step, const struct berth_scores *scores,
+                           bool best) {
+    struct berth_str s;
+    if (scores->count == 0) return BERTH_OK;
+    berth_str_init(&s);
+    format_scores(&s, step, scores, best);
+    berth_status status = put_metrics(t, &s);
+    berth_str_deinit(&s);
+    BERTH_TRY(status);
+    if (t->observer.scores != NULL) t->observer.scores(t->observer.user, step, scores, best);
+    for (size_t i = 0; i < scores->count; i++) {
+        char line[256];
+        const struct berth_score *score = &scores->list[i];
+        snprintf(line, sizeof line, "%s at step %lld: %s %s %.6f%s", score->split, (long long)step, score->task,
+                 score->metric, score->value, best && i + 1 == scores->count ? ", the best so far" : "");
+        log_line(t, line);
+    }
+    return BERTH_OK;
+}

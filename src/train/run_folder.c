@@ -1,0 +1,166 @@
+/* run_folder.c: the folder of a run: who may write in it, its configuration, its metrics file.
+ *
+ *   RUN/.lock             held (flock) by the process that trains; freed by the system when that process ends
+ *       config.yaml       the effective configuration; comments say version, device and time
+ *       log.txt           what was told
+ *       metrics.jsonl     record.c
+ *       checkpoints/      checkpoint.c
+ *       best/             the best model, a model folder
+ *       finished.json     finished.c
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "berth/file.h"
+#include "train/train_priv.h"
+
+berth_status run_folder_init(struct run_folder *f, const char *path) {
+    memset(f, 0, sizeof *f);
+    f->lock = -1;
+    BERTH_TRY(berth_strdup(&f->path, path));
+    BERTH_TRY(berth_path_join(&f->config, path, "config.yaml"));
+    BERTH_TRY(berth_path_join(&f->log, path, "log.txt"));
+    BERTH_TRY(berth_path_join(&f->metrics, path, "metrics.jsonl"));
+    BERTH_TRY(berth_path_join(&f->checkpoints, path, "checkpoints"));
+    BERTH_TRY(berth_path_join(&f->best, path, "best"));
+    return berth_path_join(&f->finished, path, "finished.json");
+}
+
+void run_folder_deinit(struct run_folder *f) {
+    if (f->path != NULL && f->lock >= 0) close(f->lock);
+    char *texts[] = {f->path, f->config, f->log, f->metrics, f->checkpoints, f->best, f->finished};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        free(texts[i]);
+    memset(f, 0, sizeof *f);
+    f->lock = -1;
+}
+
+/* Makes the folder itself; its parents may be there. Of two processes one makes it and the other is refused. */
+static berth_status make_new(const struct run_folder *f) {
+    berth_status status = BERTH_OK;
+    char *parent = NULL;
+    BERTH_TRY(berth_strdup(&parent, f->path));
+    for (size_t n = strlen(parent); n > 1 && parent[n - 1] == '/'; n--)
+        parent[n - 1] = '\0';
+    char *slash = strrchr(parent, '/');
+    if (slash != NULL && slash != parent) {
+        *slash = '\0';
+        BERTH_TRY_OUT(berth_make_folders(parent));
+    }
+    if (mkdir(f->path, 0777) != 0) {
+        if (errno == EEXIST)
+            BERTH_FAIL_OUT(
+                BERTH_E_EXISTS,
+                "run folder '%s' already exists; continue it with --resume, or name another with output=DIR",
+                f->path);
+        BERTH_FAIL_OUT(BERTH_E_IO, "run folder '%s' cannot be made: %s", f->path, strerror(errno));
+    }
+out:
+    free(parent);
+    return status;
+}
+
+static berth_status take_lock(struct run_folder *f) {
+    berth_status status = BERTH_OK;
+    char *path = NULL;
+    BERTH_TRY(berth_path_join(&path, f->path, ".lock"));
+    f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (f->lock < 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    if (flock(f->lock, LOCK_EX | LOCK_NB) != 0) {
+        int reason = errno;
+        close(f->lock);
+        f->lock = -1;
+        if (reason == EWOULDBLOCK)
+            BERTH_FAIL_OUT(BERTH_E_EXISTS, "run folder '%s' is in use by another process", f->path);
+        BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be locked: %s", path, strerror(reason));
+    }
+out:
+    free(path);
+    return status;
+}
+
+/* Removes a file or a folder with all it holds. */
+static berth_status remove_tree(const char *path) {
+    berth_status status = BERTH_OK;
+    char **names = NULL;
+    size_t count = 0;
+    struct stat st;
+    if (lstat(path, &st) != 0) return BERTH_OK;
+    if (S_ISDIR(st.st_mode)) {
+        BERTH_TRY_OUT(berth_list_folder(&names, &count, path));
+        for (size_t i = 0; i < count; i++) {
+            char *child = NULL;
+            BERTH_TRY_OUT(berth_path_join(&child, path, names[i]));
+            status = remove_tree(child);
+            free(child);
+            if (status != BERTH_OK) goto out;
+        }
+        if (rmdir(path) != 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be removed: %s", path, strerror(errno));
+    } else if (unlink(path) != 0) {
+        BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be removed: %s", path, strerror(errno));
+    }
+out:
+    berth_names_free(names, count);
+    return status;
+}
+
+/* What a killed process was writing: "NAME.tmp.PID" (file.h). */
+static berth_status remove_left_overs(const char *folder) {
+    berth_status status = BERTH_OK;
+    char **names = NULL;
+    size_t count = 0;
+    BERTH_TRY(berth_list_folder(&names, &count, folder));
+    for (size_t i = 0; i < count; i++) {
+        char *path = NULL;
+        if (strstr(names[i], ".tmp.") == NULL) continue;
+        BERTH_TRY_OUT(berth_path_join(&path, folder, names[i]));
+        status = remove_tree(path);
+        free(path);
+        if (status != BERTH_OK) goto out;
+    }
+out:
+    berth_names_free(names, count);
+    return status;
+}
+
+berth_status run_folder_open(struct run_folder *f, bool resume) {
+    if (!resume)
+        BERTH_TRY(make_new(f));
+    else
+        BERTH_TRY(berth_make_folders(f->path));
+    BERTH_TRY(take_lock(f));
+    BERTH_TRY(berth_make_folders(f->checkpoints));
+    BERTH_TRY(remove_left_overs(f->path));
+    return remove_left_overs(f->checkpoints);
+}
+
+berth_status run_folder_metrics_size(const struct run_folder *f, int64_t *out) {
+    struct stat st;
+    *out = 0;
+    int fd = open(f->metrics, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) return BERTH_OK;
+    if (fd < 0) BERTH_FAIL(BERTH_E_IO, "%s: cannot be opened: %s", f->metrics, strerror(errno));
+    bool good = fsync(fd) == 0 && fstat(fd, &st) == 0;
+    int reason = errno;
+    close(fd);
+    if (!good) BERTH_FAIL(BERTH_E_IO, "%s: cannot be flushed: %s", f->metrics, strerror(reason));
+    *out = st.st_size;
+    return BERTH_OK;
+}
+
+berth_status run_folder_metrics_cut(const struct run_folder *f, int64_t size) {
+    int64_t now = 0;
+    BERTH_TRY(run_folder_metrics_size(f, &now));
+    if (now < size) {
+        berth_log(BERTH_LOG_WARN, "%s: %lld bytes, the checkpoint knew %lld: lines are missing", f->metrics,
+                  (long long)now, (long long)size);
+        return BERTH_OK;
+    }
+    return now > size ? berth_file_truncate(f->metrics, size) : BERTH_OK;
+}

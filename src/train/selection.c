@@ -1,0 +1,86 @@
+/* selection.c: which model of a run is the best, when to stop early, and the end of a run.
+ *
+ * Only dev chooses. A score counts as better when it is greater, so of equal ones the earlier stays. The best
+ * model is exported to RUN/best the moment it is found; a run killed after that and before its next checkpoint
+ * finds it again when it resumes, with the same bits. Test is read once, after the end, with the weights that
+ * RUN/best holds. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "train/train_priv.h"
+
+static bool any_source_has(const struct berth_data *data, enum berth_split split) {
+    for (size_t i = 0; i < berth_data_source_count(data); i++) {
+        if (berth_data_source(data, i)->has[split]) return true;
+    }
+    return false;
+}
+
+static double selecting_score(const struct berth_trainer *t) {
+    int task = t->recipe.best_task;
+    return task < 0 ? berth_scores_find(&t->dev_scores, "mean", "metric")
+                    : berth_scores_find(&t->dev_scores, t->task_names[task], t->recipe.metric_of[task]);
+}
+
+static berth_status export_model(struct berth_trainer *t) {
+    BERTH_TRY_CTX(berth_model_save(t->model, t->tokenizer, t->folder.best), "exporting the model");
+    t->state.best_step = t->state.step;
+    return BERTH_OK;
+}
+
+berth_status selection_evaluate(struct berth_trainer *t) {
+    t->state.evaluated_step = t->state.step;
+    if (!any_source_has(t->data, BERTH_DEV)) return BERTH_OK;
+    BERTH_TRY(berth_evaluate(&t->dev_scores, t->model, t->tape, t->data, BERTH_DEV, t->recipe.metric_of,
+                             t->recipe.evaluate_batch));
+    double score = selecting_score(t);
+    bool best = score > t->state.best_score; /* never for NaN: nothing was labelled */
+    t->state.bad = best ? 0 : t->state.bad + 1;
+    if (best) {
+        t->state.best_score = score;
+        BERTH_TRY(export_model(t));
+    }
+    return record_scores(t, t->state.step, &t->dev_scores, best);
+}
+
+static bool patience_is_out(const struct berth_trainer *t) {
+    return t->recipe.patience > 0 && t->state.bad >= t->recipe.patience;
+}
+
+bool selection_done(const struct berth_trainer *t) {
+    return t->state.step >= t->recipe.total_steps || patience_is_out(t);
+}
+
+/* Scores test with the exported model: what a user of the folder will get. */
+static berth_status score_test(struct berth_trainer *t) {
+    berth_status status = BERTH_OK;
+    struct berth_model *best = NULL;
+    if (!any_source_has(t->data, BERTH_TEST)) return BERTH_OK;
+    BERTH_TRY_OUT(berth_model_load(&best, t->device, t->folder.best));
+    status = model_build_order(best, t->task_names, t->task_count);
+    if (status != BERTH_OK) berth_error_context(status, "%s", t->folder.best);
+    BERTH_TRY_OUT(status);
+    BERTH_TRY_OUT(berth_model_allocate(best, t->recipe.seed));
+    BERTH_TRY_OUT(berth_evaluate(&t->test_scores, best, t->tape, t->data, BERTH_TEST, t->recipe.metric_of,
+                                 t->recipe.evaluate_batch));
+    BERTH_TRY_OUT(record_scores(t, t->state.best_step, &t->test_scores, false));
+out:
+    berth_model_free(best);
+    return status;
+}
+
+berth_status selection_finish(struct berth_trainer *t) {
+    if (t->state.evaluated_step != t->state.step) { /* a run of no steps */
+        BERTH_TRY(selection_evaluate(t));
+        BERTH_TRY(checkpoint_write(t));
+    }
+    if (t->state.step < t->recipe.total_steps)
+        record_note(t, "stopped early after step %lld: %lld evaluations without a better one",
+                    (long long)t->state.step, (long long)t->state.bad);
+    if (t->state.best_step < 0) BERTH_TRY(export_model(t));
+    BERTH_TRY(score_test(t));
+    BERTH_TRY(finished_write(t));
+    t->finished = true;
+    record_note(t, "finished: the model of step %lld is in %s", (long long)t->state.best_step, t->folder.best);
+    return BERTH_OK;
+}

@@ -1,0 +1,193 @@
+/* train_priv.h: what the files of the train part share.
+ *
+ *     trainer        everything of one run; trainer.c makes it, loop.c runs it
+ *     recipe         what the configuration says of a run, as numbers
+ *     run_state      what, beside parameters and moments, a run is between two steps; a checkpoint holds all of
+ * it weighting      from what a step holds of each task to each task's factor run_folder     the folder: lock,
+ * config.yaml, log.txt, metrics.jsonl record         what is told of a run: to the observer, the log and the
+ * metrics
+ */
+#ifndef BERTH_TRAIN_PRIV_H
+#define BERTH_TRAIN_PRIV_H
+
+#include "berth/train.h"
+
+/* ---- weighting: w_t of the loss of a step, sum over tasks of w_t share_t m_t */
+struct weighting_step {
+    int64_t step;       /* 0-based */
+    const bool *active; /* [task_count] the step holds labelled items of the task */
+    const double
+        *last_loss; /* [task_count] mean item loss of the step that held the task last; NaN: none yet */
+};
+struct weighting {
+    const struct weighting_kind *kind;
+    size_t task_count;
+    double *fixed; /* [task_count] the configuration's tasks.NAME.weight */
+};
+struct weighting_kind {
+    const char *name; /* weighting.method */
+    void (*weights)(const struct weighting *w, const struct weighting_step *step,
+                    double *out /* [task_count] */);
+};
+/* Reads weighting.method and tasks.*.weight in the order of the configuration's tasks. */
+berth_status weighting_init(struct weighting *w, const struct berth_config *c) BERTH_CHECKED;
+void weighting_deinit(struct weighting *w);
+
+/* ---- the recipe */
+struct recipe {
+    uint64_t seed;
+    bool frozen_dropout;
+    struct berth_adamw adamw;
+    double lr, head_lr;
+    enum berth_schedule_kind schedule;
+    int64_t total_steps, warmup_steps;
+    int64_t evaluate_batch;
+    int best_task;    /* index of the task whose metric chooses the best; -1: the mean */
+    int64_t patience; /* evaluations; 0: never */
+    int64_t keep;     /* checkpoints */
+    struct berth_duration evaluate_every, checkpoint_every, log_every;
+    const char **metric_of; /* [task_count] each task's own metric; owned, the texts are not */
+};
+
+/* ---- the state of a run between two steps */
+struct run_window { /* since the last report */
+    int64_t steps, tokens;
+    double loss;        /* sum over steps */
+    double *task_loss;  /* [task_count] sum over the steps that held the task */
+    double *task_steps; /* [task_count] */
+};
+struct run_state {
+    int64_t step;      /* optimizer steps done */
+    int64_t best_step; /* -1: none yet */
+    double best_score;
+    int64_t bad;            /* evaluations since the best one */
+    int64_t evaluated_step; /* of the last evaluation; -1: none yet */
+    double *last_loss;      /* [task_count] */
+    struct run_window window;
+};
+
+/* ---- the run folder */
+struct run_folder {
+    char *path, *config, *log, *metrics, *checkpoints, *best, *finished; /* owned */
+    int lock; /* descriptor of the locked file; -1: none */
+};
+berth_status run_folder_init(struct run_folder *f, const char *path) BERTH_CHECKED;
+void run_folder_deinit(struct run_folder *f); /* gives the lock back */
+/* Makes the folder and locks it. resume false: BERTH_E_EXISTS when it is there already. A folder that another
+ * process holds is BERTH_E_EXISTS, too. Files that a killed process left half written are removed. */
+berth_status run_folder_open(struct run_folder *f, bool resume) BERTH_CHECKED;
+/* Writes config.yaml, or where it is there compares it: a key that changes the result and differs is
+ * BERTH_E_USAGE. */
+berth_status run_folder_config(const struct run_folder *f, const struct berth_config *c,
+                               const struct berth_device *dev) BERTH_CHECKED;
+/* 128 bits of the configuration without the keys that do not change the result, in hexadecimal. */
+berth_status run_config_digest(const struct berth_config *c, char out[33]) BERTH_CHECKED;
+/* Bytes of metrics.jsonl, flushed to the disk; 0 when it is not there. */
+berth_status run_folder_metrics_size(const struct run_folder *f, int64_t *out) BERTH_CHECKED;
+berth_status run_folder_metrics_cut(const struct run_folder *f, int64_t size) BERTH_CHECKED;
+
+/* ---- the trainer */
+struct berth_trainer {
+    const struct berth_config *config; /* borrowed */
+    struct berth_observer observer;
+    struct recipe recipe;
+    struct berth_device *device;
+    struct berth_model *model;
+    struct berth_tokenizer *tokenizer;
+    struct berth_tape *tape;
+    struct berth_data *data;
+    struct berth_feeder *feeder;
+    struct berth_store *store;
+    struct weighting weighting;
+    size_t task_count; /* tasks of the configuration = heads of the model, same order */
+    const char **task_names;
+    bool *active;       /* [task_count + 1] owners that take part in the step at hand: 0 backbone, i+1 head i */
+    double *weights;    /* [task_count] w_t of the step at hand */
+    double *share;      /* [task_count] */
+    int64_t *items;     /* [task_count] labelled items of the step at hand */
+    double *task_loss;  /* [task_count] m_t of the step at hand; NaN: absent */
+    float *losses;      /* [task_count] device memory: the sums behind m_t */
+    float *host_losses; /* [task_count] */
+    double loss, lr, grad_norm;   /* of the step at hand */
+    int64_t epoch, epoch_steps;   /* where the feeder stands, and how long that epoch is */
+    double epochs, epochs_before; /* epochs done with their fraction: now, and before the last step */
+    struct run_state state;
+    struct run_folder folder;
+    bool started, finished, stopped_early;
+    char *checkpoint;                 /* path of the newest; NULL: none */
+    double last_log, last_checkpoint; /* times, for durations in seconds */
+    double speed_seconds; /* of the steps since the last report that this process took: for the speed */
+    int64_t speed_tokens, speed_steps;
+    struct berth_scores dev_scores, test_scores;
+};
+
+/* ---- recipe.c */
+berth_status recipe_read(struct recipe *r, const struct berth_config *c) BERTH_CHECKED;
+void recipe_deinit(struct recipe *r);
+/* Total and warm-up steps; the feeder knows how long epochs are. */
+berth_status recipe_plan_steps(struct recipe *r, const struct berth_config *c,
+                               struct berth_feeder *f) BERTH_CHECKED;
+
+/* ---- position.c: where in the epochs a run stands, and what is due */
+/* Reads the feeder after a step or a restore. */
+berth_status position_update(struct berth_trainer *t) BERTH_CHECKED;
+/* Whether the step just done completes a multiple of the duration; last: time of the last event, for seconds.
+ */
+bool position_due(const struct berth_trainer *t, struct berth_duration every, double last);
+
+/* ---- the step: zero, forward, backward, check, optimizer */
+berth_status train_step(struct berth_trainer *t) BERTH_CHECKED;
+
+/* ---- selection.c: the best model, early stopping, the end */
+/* Evaluates dev, keeps the best; without a dev split it only marks the step as evaluated. */
+berth_status selection_evaluate(struct berth_trainer *t) BERTH_CHECKED;
+bool selection_done(const struct berth_trainer *t); /* all steps taken, or patience is out */
+/* Exports the final model where there was no dev split, scores test with RUN/best, marks the run as finished.
+ */
+berth_status selection_finish(struct berth_trainer *t) BERTH_CHECKED;
+
+/* ---- checkpoint.c */
+berth_status checkpoint_write(struct berth_trainer *t) BERTH_CHECKED;
+/* The newest good one; *found false when there is none. Metrics are cut back to it. */
+berth_status checkpoint_restore(struct berth_trainer *t, bool *found) BERTH_CHECKED;
+
+/* ---- record.c */
+void record_note(struct berth_trainer *t, const char *fmt, ...) BERTH_PRINTF(2, 3);
+/* Writes the recorded error into the log file; keeps it. */
+void record_failure(const struct berth_trainer *t);
+/* A text of several lines: the plan. */
+void record_plan(struct berth_trainer *t, const char *text);
+void record_step(struct berth_trainer *t, int64_t tokens, double seconds); /* adds the step to the window */
+berth_status record_report(struct berth_trainer *t) BERTH_CHECKED;         /* tells the window, empties it */
+berth_status record_scores(struct berth_trainer *t, int64_t step, const struct berth_scores *s,
+                           bool best) BERTH_CHECKED;
+
+/* ---- finished.c: RUN/finished.json and the scores in a checkpoint */
+/* [{"task": "intent", "metric": "accuracy", "value": 0.98}, ...] */
+void scores_add_json(struct berth_str *out, const struct berth_scores *s);
+struct berth_json;
+/* Reads the list at `path`; tasks are found by name in the data, unknown ones are BERTH_E_FORMAT. */
+berth_status scores_read_json(struct berth_scores *out, const struct berth_json *j, const char *path,
+                              enum berth_split split, const struct berth_data *data) BERTH_CHECKED;
+berth_status finished_write(const struct berth_trainer *t) BERTH_CHECKED;
+/* Sets t->finished and the scores when the run's marker is there. */
+berth_status finished_read(struct berth_trainer *t) BERTH_CHECKED;
+
+/* ---- evaluate.c */
+berth_status scores_add(struct berth_scores *s, const char *task, enum berth_split split, const char *metric,
+                        double value) BERTH_CHECKED;
+/* The static text equal to a metric's name; NULL: no such metric. */
+const char *scores_metric_name(const char *name);
+
+/* ---- model_build.c */
+/* Gives the model the configuration's heads, in its order, with the data's labels. */
+berth_status model_build_heads(struct berth_model *m, const struct berth_config *c,
+                               const struct berth_data *data) BERTH_CHECKED;
+/* Tasks of heads that came with a loaded model and that the configuration names: views, the array is owned by
+ * the caller. The model's other heads are dropped. */
+berth_status model_build_known(struct berth_task **out, size_t *count, struct berth_model *m,
+                               const struct berth_config *c) BERTH_CHECKED;
+/* Puts the heads in the order of names; a model whose heads are not exactly these is BERTH_E_FORMAT. */
+berth_status model_build_order(struct berth_model *m, const char *const *names, size_t count) BERTH_CHECKED;
+
+#endif /* BERTH_TRAIN_PRIV_H */

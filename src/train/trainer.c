@@ -1,0 +1,180 @@
+/* trainer.c: what a run is made of, put together in the order in which each part needs the one before:
+ *
+ *   recipe  ->  device  ->  model and tokenizer  ->  data (labels)  ->  heads  ->  parameters  ->  store, tape,
+ * feeder
+ *
+ * Making a trainer writes nothing but the data's cache; berth_trainer_start touches the run folder. */
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "berth/file.h"
+#include "train/train_priv.h"
+
+static berth_status allocate_state(struct berth_trainer *t) {
+    size_t n = t->task_count;
+    struct run_state *s = &t->state;
+    BERTH_TRY(berth_calloc(&t->active, n + 1, sizeof *t->active));
+    BERTH_TRY(berth_calloc(&t->weights, n, sizeof *t->weights));
+    BERTH_TRY(berth_calloc(&t->share, n, sizeof *t->share));
+    BERTH_TRY(berth_calloc(&t->items, n, sizeof *t->items));
+    BERTH_TRY(berth_calloc(&t->task_loss, n, sizeof *t->task_loss));
+    BERTH_TRY(berth_calloc(&t->host_losses, n, sizeof *t->host_losses));
+    BERTH_TRY(berth_calloc(&s->last_loss, n, sizeof *s->last_loss));
+    BERTH_TRY(berth_calloc(&s->window.task_loss, n, sizeof *s->window.task_loss));
+    BERTH_TRY(berth_calloc(&s->window.task_steps, n, sizeof *s->window.task_steps));
+    BERTH_TRY(berth_device_alloc(t->device, &t->losses, n * sizeof *t->losses));
+    for (size_t i = 0; i < n; i++)
+        s->last_loss[i] = (double)NAN;
+    s->best_step = s->evaluated_step = -1;
+    s->best_score = -(double)INFINITY;
+    return BERTH_OK;
+}
+
+/* Each source must train; a source without training rows cannot be sampled. */
+static berth_status check_sources(const struct berth_trainer *t) {
+    for (size_t i = 0; i < berth_data_source_count(t->data); i++) {
+        const struct berth_source *source = berth_data_source(t->data, i);
+        if (source->has[BERTH_TRAIN]) continue;
+        char path[128];
+        snprintf(path, sizeof path, "data.%s.train", source->name);
+        return berth_config_fail(t->config, path, "source '%s' names no training rows", source->name);
+    }
+    return BERTH_OK;
+}
+
+static berth_status build_model(struct berth_trainer *t) {
+    berth_status status = BERTH_OK;
+    struct berth_task *known = NULL;
+    size_t known_count = 0;
+    BERTH_TRY_OUT(berth_model_from_config(&t->model, &t->tokenizer, t->device, t->config));
+    BERTH_TRY_OUT(model_build_known(&known, &known_count, t->model, t->config));
+    BERTH_TRY_OUT(berth_data_open(&t->data, t->config, t->tokenizer, known, known_count, BERTH_ALL_SPLITS));
+    BERTH_TRY_OUT(check_sources(t));
+    BERTH_TRY_OUT(model_build_heads(t->model, t->config, t->data));
+    BERTH_TRY_OUT(berth_model_allocate(t->model, t->recipe.seed));
+    BERTH_TRY_OUT(berth_calloc(&t->task_names, t->task_count, sizeof *t->task_names));
+    for (size_t i = 0; i < t->task_count; i++)
+        t->task_names[i] = berth_data_task(t->data, i)->name;
+out:
+    free(known);
+    return status;
+}
+
+static berth_status build_store(struct berth_trainer *t) {
+    berth_status status = BERTH_OK;
+    bool *frozen = NULL;
+    double lr = t->recipe.lr;
+    BERTH_TRY_OUT(berth_calloc(&frozen, (size_t)t->model->parameter_count, sizeof *frozen));
+    BERTH_TRY_OUT(berth_freeze_resolve(t->config, t->model, frozen));
+    BERTH_TRY_OUT(berth_store_create(&t->store, t->model, frozen, lr > 0 ? t->recipe.head_lr / lr : 1.0));
+out:
+    free(frozen);
+    return status;
+}
+
+static berth_status build_feeder(struct berth_trainer *t) {
+    const struct berth_config *c = t->config;
+    bool by_tokens = berth_config_has(c, "train.batch_tokens");
+    const struct berth_feeder_options options = {
+        .seed = t->recipe.seed,
+        .one_task = strcmp(berth_config_string(c, "sampling.mix"), "step") == 0,
+        .batch_size = by_tokens ? 0 : berth_config_int(c, "train.batch_size"),
+        .batch_tokens = by_tokens ? berth_config_int(c, "train.batch_tokens") : 0,
+        .accumulate = (int)berth_config_int(c, "train.accumulate"),
+    };
+    BERTH_TRY(berth_feeder_create(&t->feeder, t->data, &options));
+    BERTH_TRY(recipe_plan_steps(&t->recipe, c, t->feeder));
+    return position_update(t);
+}
+
+berth_status berth_trainer_create(struct berth_trainer **out, const struct berth_config *c,
+                                  const struct berth_observer *observer) {
+    berth_status status = BERTH_OK;
+    struct berth_trainer *t = NULL;
+    *out = NULL;
+    BERTH_TRY_OUT(berth_calloc(&t, 1, sizeof *t));
+    t->config = c;
+    t->folder.lock = -1;
+    if (observer != NULL) t->observer = *observer;
+    t->task_count = berth_config_count(c, "tasks");
+    berth_scores_init(&t->dev_scores);
+    berth_scores_init(&t->test_scores);
+    BERTH_TRY_OUT(recipe_read(&t->recipe, c));
+    BERTH_TRY_OUT(weighting_init(&t->weighting, c));
+    if (berth_config_int(c, "threads") > 0) omp_set_num_threads((int)berth_config_int(c, "threads"));
+    BERTH_TRY_OUT(berth_device_open(&t->device, berth_config_string(c, "device")));
+    BERTH_TRY_OUT(build_model(t));
+    BERTH_TRY_OUT(allocate_state(t));
+    BERTH_TRY_OUT(build_store(t));
+    BERTH_TRY_OUT(build_feeder(t));
+    BERTH_TRY_OUT(berth_tape_create(&t->tape, t->device));
+    *out = t;
+    t = NULL;
+out:
+    berth_trainer_free(t);
+    return status;
+}
+
+void berth_trainer_free(struct berth_trainer *t) {
+    if (t == NULL) return;
+    berth_scores_deinit(&t->dev_scores);
+    berth_scores_deinit(&t->test_scores);
+    run_folder_deinit(&t->folder);
+    free(t->checkpoint);
+    free(t->active);
+    free(t->weights);
+    free(t->share);
+    free(t->items);
+    free(t->task_loss);
+    free(t->host_losses);
+    free(t->state.last_loss);
+    free(t->state.window.task_loss);
+    free(t->state.window.task_steps);
+    free(t->task_names);
+    if (t->losses != NULL) berth_device_free(t->device, t->losses, t->task_count * sizeof *t->losses);
+    berth_tape_free(t->tape);
+    berth_feeder_free(t->feeder);
+    berth_store_free(t->store);
+    berth_model_free(t->model);
+    berth_data_free(t->data);
+    berth_tokenizer_free(t->tokenizer);
+    berth_device_close(t->device);
+    weighting_deinit(&t->weighting);
+    recipe_deinit(&t->recipe);
+    free(t);
+}
+
+berth_status berth_trainer_start(struct berth_trainer *t, bool resume) {
+    bool found = false;
+    BERTH_ASSERT_MSG(!t->started, "a trainer is started once");
+    if (!berth_config_given(t->config, "output"))
+        return berth_config_fail(t->config, "output",
+                                 "the run needs a folder; name one here or with output=DIR");
+    BERTH_TRY(run_folder_init(&t->folder, berth_config_string(t->config, "output")));
+    BERTH_TRY(run_folder_open(&t->folder, resume));
+    BERTH_TRY(run_folder_config(&t->folder, t->config, t->device));
+    t->started = true;
+    BERTH_TRY(finished_read(t));
+    if (t->finished) {
+        record_note(t, "the run in %s is finished", t->folder.path);
+        return BERTH_OK;
+    }
+    BERTH_TRY(checkpoint_restore(t, &found));
+    if (found) {
+        BERTH_TRY(position_update(t));
+        record_note(t, "going on from %s", t->checkpoint);
+    } else if (resume) {
+        record_note(t, "no checkpoint in %s yet: starting from the beginning", t->folder.checkpoints);
+    }
+    return BERTH_OK;
+}
+
+const struct berth_scores *berth_trainer_dev_scores(const struct berth_trainer *t) {
+    return &t->dev_scores;
+}
+
+const struct berth_scores *berth_trainer_test_scores(const struct berth_trainer *t) {
+    return &t->test_scores;
+}
