@@ -51,7 +51,8 @@ struct berth_parameter {
     int rank;
     int64_t shape[2];
     int64_t count;  /* elements */
-    int64_t offset; /* elements from the start of the flat buffer; multiple of 16 */
+    int64_t offset; /* elements from the start of the flat buffer; multiple of 16, but key and value begin where query
+                       and key end, for weights and for biases */
     int owner;      /* 0: backbone; i+1: head i: whose absence from a step leaves it untouched */
     int stage;      /* order of the forward pass: 0 embeddings, l+1 layer l, L+1 pooler, L+2 heads */
     bool decays;    /* weight decay applies: not for biases and norms */
@@ -102,7 +103,8 @@ berth_status berth_model_config_copy(struct berth_model_config *to,
 void berth_model_config_deinit(struct berth_model_config *c);
 
 /* Adds a head (copied) before berth_model_allocate; a head of the same name that was loaded is kept when kind and
- * labels agree, otherwise BERTH_E_USAGE names the labels that differ. */
+ * labels agree (its weights stay, pooling, dropout and smoothing are the given ones), otherwise BERTH_E_USAGE names the
+ * labels that differ. Heads stand in the order of these calls: a kept one moves to the end. */
 berth_status berth_model_add_head(struct berth_model *m, const struct berth_head *head) BERTH_CHECKED;
 /* Keeps only the named heads (drops loaded ones that a configuration does not name); before allocate. */
 berth_status berth_model_keep_heads(struct berth_model *m, const char *const *names, size_t count) BERTH_CHECKED;

@@ -1,0 +1,288 @@
+/* backbone.c: one pass of the encoder over a packed batch, and of every head over its items.
+ *
+ *     x = dropout_0(norm(word + position + segment))
+ *     for each layer l:                                                      post-norm, arXiv 1810.04805
+ *         a = attention(x Wqkvᵀ + bqkv)                                      dropout 1+3l on the probabilities
+ *         x = norm(dropout_{2+3l}(a Woᵀ + bo) + x)
+ *         x = norm(dropout_{3+3l}(act(x W1ᵀ + b1) W2ᵀ + b2) + x)
+ *
+ * A frozen prefix (all stages below the first with a gradient) runs without dropout unless asked: then its
+ * output for a sentence is always the same. Tensors are dropped as soon as the pass no longer names them: where
+ * nothing records them (inference, frozen prefix) their memory is used again at once. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/model_priv.h"
+
+/* Parameters of a layer, in the order of param_spec.c. */
+enum layer_parameter {
+    LAYER_QUERY,
+    LAYER_KEY,
+    LAYER_VALUE,
+    LAYER_QUERY_BIAS,
+    LAYER_KEY_BIAS,
+    LAYER_VALUE_BIAS,
+    LAYER_OUTPUT,
+    LAYER_OUTPUT_BIAS,
+    LAYER_ATTENTION_GAIN,
+    LAYER_ATTENTION_SHIFT,
+    LAYER_UP,
+    LAYER_UP_BIAS,
+    LAYER_DOWN,
+    LAYER_DOWN_BIAS,
+    LAYER_GAIN,
+    LAYER_SHIFT,
+    LAYER_PARAMETERS
+};
+
+bool forward_drops(const struct forward_run *run, int stage, float rate) {
+    if (!run->options->training || rate <= 0.0f) return false;
+    return run->options->frozen_dropout || stage >= run->first_trainable;
+}
+
+berth_status forward_put(struct forward_run *run, const int32_t **out, const int32_t *host, int64_t count) {
+    _Static_assert(sizeof(int32_t) == sizeof(float), "step memory is asked for as floats");
+    struct berth_tensor *t = NULL;
+    BERTH_TRY(berth_tape_tensor(run->tape, &t, BERTH_F32, 1, &count));
+    BERTH_TRY(berth_device_upload(run->m->device, t->data, host, (size_t)count * sizeof *host));
+    *out = t->data;
+    return BERTH_OK;
+}
+
+static float *gradient_of(const struct forward_run *run, int parameter) {
+    return run->options->gradients == NULL ? NULL : run->options->gradients[parameter];
+}
+
+berth_status forward_parameter(struct forward_run *run, int parameter, struct berth_tensor **out) {
+    const struct berth_parameter *p = &run->m->parameters[parameter];
+    return berth_tape_parameter(run->tape, out, run->m->values + p->offset, gradient_of(run, parameter),
+                                p->rank, p->shape);
+}
+
+/* Query, key and value as one: [3H, H] or [3H]. */
+static berth_status fused_parameter(struct forward_run *run, int query, struct berth_tensor **out) {
+    const struct berth_parameter *p = &run->m->parameters[query];
+    float *grad = gradient_of(run, query);
+    for (int part = 1; part < 3; part++) {
+        float *expected = grad == NULL ? NULL : grad + part * p->count;
+        BERTH_ASSERT_EQ(run->m->parameters[query + part].offset, p->offset + part * p->count);
+        BERTH_ASSERT_MSG(gradient_of(run, query + part) == expected,
+                         "%s: query, key and value must have neighbouring gradients, or none of them one",
+                         p->name);
+    }
+    const int64_t shape[2] = {3 * p->shape[0], p->shape[1]};
+    return berth_tape_parameter(run->tape, out, run->m->values + p->offset, grad, p->rank, shape);
+}
+
+static berth_status linear(struct forward_run *run, struct berth_tensor **out, struct berth_tensor *x,
+                           int weight, int bias) {
+    struct berth_tensor *w = NULL, *b = NULL;
+    BERTH_TRY(forward_parameter(run, weight, &w));
+    if (bias >= 0) BERTH_TRY(forward_parameter(run, bias, &b));
+    return berth_op_linear(run->tape, out, x, w, b);
+}
+
+/* y = norm(dropout(x) + residual); gain and the shift behind it. */
+static berth_status norm(struct forward_run *run, struct berth_tensor **out, struct berth_tensor *x,
+                         struct berth_tensor *residual, int gain, uint32_t site) {
+    struct berth_tensor *gamma = NULL, *beta = NULL;
+    const struct berth_model_config *c = &run->m->config;
+    BERTH_TRY(forward_parameter(run, gain, &gamma));
+    BERTH_TRY(forward_parameter(run, gain + 1, &beta));
+    const struct berth_tape_dropout dropout = {.rate = c->hidden_dropout,
+                                               .site = site,
+                                               .key = run->key,
+                                               .ordinal = run->row_ordinal,
+                                               .position = run->positions};
+    const bool drops =
+        residual != NULL && forward_drops(run, run->m->parameters[gain].stage, c->hidden_dropout);
+    return berth_op_layernorm(run->tape, out, x, residual, gamma, beta, c->layer_norm_eps,
+                              drops ? &dropout : NULL);
+}
+
+static berth_status attention(struct forward_run *run, struct berth_tensor *x, int first, int layer,
+                              struct berth_tensor **out) {
+    struct berth_tape *tape = run->tape;
+    const struct berth_model_config *c = &run->m->config;
+    struct berth_tensor *w = NULL, *b = NULL, *qkv = NULL, *context = NULL, *projected = NULL;
+    BERTH_TRY(fused_parameter(run, first + LAYER_QUERY, &w));
+    BERTH_TRY(fused_parameter(run, first + LAYER_QUERY_BIAS, &b));
+    BERTH_TRY(berth_op_linear(tape, &qkv, x, w, b));
+    const struct berth_tape_dropout dropout = {.rate = c->attention_dropout,
+                                               .site = 1u + 3u * (uint32_t)layer,
+                                               .key = run->key,
+                                               .ordinal = run->ordinal};
+    const bool drops = forward_drops(run, layer + 1, c->attention_dropout);
+    BERTH_TRY(berth_op_attention(tape, &context, qkv, run->cu_seqlens, run->batch->sequence_count,
+                                 run->batch->max_length, c->heads, drops ? &dropout : NULL));
+    berth_tape_drop(tape, qkv);
+    BERTH_TRY(linear(run, &projected, context, first + LAYER_OUTPUT, first + LAYER_OUTPUT_BIAS));
+    berth_tape_drop(tape, context);
+    BERTH_TRY(norm(run, out, projected, x, first + LAYER_ATTENTION_GAIN, 2u + 3u * (uint32_t)layer));
+    berth_tape_drop(tape, projected);
+    berth_tape_drop(tape, x);
+    return BERTH_OK;
+}
+
+static berth_status feed_forward(struct forward_run *run, struct berth_tensor *x, int first, int layer,
+                                 struct berth_tensor **out) {
+    struct berth_tape *tape = run->tape;
+    struct berth_tensor *up = NULL, *bias = NULL, *active = NULL, *down = NULL;
+    BERTH_TRY(linear(run, &up, x, first + LAYER_UP, -1));
+    BERTH_TRY(forward_parameter(run, first + LAYER_UP_BIAS, &bias));
+    BERTH_TRY(berth_op_bias_act(tape, &active, up, bias, run->m->config.activation));
+    berth_tape_drop(tape, up);
+    BERTH_TRY(linear(run, &down, active, first + LAYER_DOWN, first + LAYER_DOWN_BIAS));
+    berth_tape_drop(tape, active);
+    BERTH_TRY(norm(run, out, down, x, first + LAYER_GAIN, 3u + 3u * (uint32_t)layer));
+    berth_tape_drop(tape, down);
+    berth_tape_drop(tape, x);
+    return BERTH_OK;
+}
+
+static berth_status upload(struct forward_run *run, const int32_t **out, const int32_t *host, int64_t count) {
+    const void *p = NULL;
+    BERTH_TRY(berth_tape_upload(run->tape, &p, host, (size_t)count * sizeof *host));
+    *out = p;
+    return BERTH_OK;
+}
+
+static berth_status embeddings(struct forward_run *run, struct berth_tensor **out) {
+    const struct berth_batch *b = run->batch;
+    const struct berth_model_config *c = &run->m->config;
+    struct berth_tensor *word = NULL, *position = NULL, *segment = NULL, *sum = NULL, *normed = NULL;
+    struct berth_embedding_rows rows = {.count = b->tokens_count, .positions = run->positions};
+    int next = 0;
+    BERTH_TRY(upload(run, &rows.tokens, b->tokens, rows.count));
+    BERTH_TRY(upload(run, &rows.token_order, b->token_order, rows.count));
+    BERTH_TRY(upload(run, &rows.position_order, b->position_order, rows.count));
+    BERTH_TRY(forward_parameter(run, next++, &word));
+    BERTH_TRY(forward_parameter(run, next++, &position));
+    if (c->segments > 0) {
+        BERTH_TRY(upload(run, &rows.segments, b->segments, rows.count));
+        BERTH_TRY(upload(run, &rows.segment_order, b->segment_order, rows.count));
+        BERTH_TRY(forward_parameter(run, next++, &segment));
+    }
+    BERTH_TRY(berth_op_embedding(run->tape, &sum, word, position, segment, &rows));
+    BERTH_TRY(norm(run, &normed, sum, NULL, next, 0));
+    berth_tape_drop(run->tape, sum);
+    *out = normed;
+    if (!forward_drops(run, 0, c->hidden_dropout)) return BERTH_OK;
+    const struct berth_tape_dropout dropout = {.rate = c->hidden_dropout,
+                                               .site = 0,
+                                               .key = run->key,
+                                               .ordinal = run->row_ordinal,
+                                               .position = run->positions};
+    BERTH_TRY(berth_op_dropout(run->tape, out, normed, &dropout));
+    berth_tape_drop(run->tape, normed);
+    return BERTH_OK;
+}
+
+berth_status forward_backbone(struct forward_run *run, struct berth_tensor **hidden) {
+    struct berth_model *m = run->m;
+    struct berth_tensor *x = NULL, *attended = NULL;
+    int first = m->config.segments > 0 ? 5 : 4; /* parameters of the embeddings */
+    run->m->backbone_passes++;
+    BERTH_TRY(embeddings(run, &x));
+    for (int layer = 0; layer < (int)m->config.layers; layer++, first += LAYER_PARAMETERS) {
+        BERTH_ASSERT_EQ(m->parameters[first].stage, layer + 1);
+        BERTH_TRY(attention(run, x, first, layer, &attended));
+        BERTH_TRY(feed_forward(run, attended, first, layer, &x));
+    }
+    *hidden = x;
+    return BERTH_OK;
+}
+
+/* Ids outside the tables would read strangers' memory: one look at the batch costs nothing beside a pass. */
+static berth_status check_batch(const struct berth_model *m, const struct berth_batch *b) {
+    const struct berth_model_config *c = &m->config;
+    BERTH_ASSERT_MSG(b->sequence_count >= 1, "an empty batch");
+    if (b->max_length > c->positions)
+        BERTH_FAIL(BERTH_E_USAGE,
+                   "a sequence of %lld tokens, but this backbone has %lld positions: lower max_length",
+                   (long long)b->max_length, (long long)c->positions);
+    for (int64_t t = 0; t < b->tokens_count; t++) {
+        if (b->tokens[t] < 0 || b->tokens[t] >= c->vocab_size)
+            BERTH_FAIL(BERTH_E_USAGE, "token %d is outside this backbone's vocabulary of %lld", b->tokens[t],
+                       (long long)c->vocab_size);
+        if (c->segments > 0 && (b->segments[t] < 0 || b->segments[t] >= c->segments))
+            BERTH_FAIL(BERTH_E_USAGE, "segment %d, but this backbone has %lld kinds of segment", b->segments[t],
+                       (long long)c->segments);
+    }
+    return BERTH_OK;
+}
+
+/* Batch arrays in device memory, the first trainable stage, dropout's key. */
+berth_status forward_begin(struct forward_run *run) {
+    const struct berth_batch *b = run->batch;
+    const struct berth_model *m = run->m;
+    BERTH_ASSERT_MSG(m->values != NULL, "the model has no values yet: berth_model_allocate");
+    BERTH_TRY(check_batch(m, b));
+    run->first_trainable = INT_MAX;
+    for (int i = 0; i < m->parameter_count; i++) {
+        if (gradient_of(run, i) != NULL && m->parameters[i].stage < run->first_trainable)
+            run->first_trainable = m->parameters[i].stage;
+    }
+    BERTH_TRY(upload(run, &run->cu_seqlens, b->cu_seqlens, b->sequence_count + 1));
+    BERTH_TRY(upload(run, &run->positions, b->positions, b->tokens_count));
+    if (!run->options->training) return BERTH_OK;
+    BERTH_TRY(upload(run, &run->row_ordinal, b->row_ordinal, b->tokens_count));
+    BERTH_TRY(upload(run, &run->ordinal, b->ordinal, b->sequence_count));
+    const uint32_t key[3] = {(uint32_t)run->options->seed, (uint32_t)(run->options->seed >> 32),
+                             run->options->step};
+    int32_t words[3];
+    const int32_t *device_key = NULL;
+    memcpy(words, key, sizeof words);
+    BERTH_TRY(forward_put(run, &device_key, words, 3));
+    run->key = (const uint32_t *)device_key;
+    return BERTH_OK;
+}
+
+berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape,
+                                 const struct berth_batch *batch, const struct berth_forward_options *options,
+                                 struct berth_tensor **logits) {
+    berth_status status = BERTH_OK;
+    struct forward_run run = {.m = m, .tape = tape, .batch = batch, .options = options};
+    struct berth_tensor *hidden = NULL;
+    BERTH_TRY_OUT(berth_calloc(&run.pooled, (size_t)m->head_count, sizeof *run.pooled));
+    BERTH_TRY_OUT(forward_begin(&run));
+    BERTH_TRY_OUT(forward_backbone(&run, &hidden));
+    for (int i = 0; i < m->head_count; i++) {
+        logits[i] = NULL;
+        const bool wanted = options->wanted == NULL || options->wanted[i];
+        if (!wanted || i >= batch->task_count || batch->items[i].count == 0) continue;
+        BERTH_TRY_OUT(head_kind_find(m->heads[i].task.kind)->forward(&run, i, hidden, &logits[i]));
+    }
+    berth_tape_drop(tape, hidden);
+out:
+    free(run.pooled);
+    return status;
+}
+
+berth_status berth_model_hidden(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *batch,
+                                const struct berth_forward_options *options, struct berth_tensor **hidden) {
+    struct forward_run run = {.m = m, .tape = tape, .batch = batch, .options = options};
+    BERTH_TRY(forward_begin(&run));
+    return forward_backbone(&run, hidden);
+}
+
+berth_status berth_model_embed(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *batch,
+                               enum berth_pooling pooling, struct berth_tensor **out) {
+    berth_status status = BERTH_OK;
+    const struct berth_forward_options options = {.training = false};
+    struct forward_run run = {.m = m, .tape = tape, .batch = batch, .options = &options};
+    struct berth_tensor *hidden = NULL;
+    int32_t *seqs = NULL;
+    BERTH_TRY_OUT(pooling_check(m, pooling, "embedding"));
+    BERTH_TRY_OUT(berth_calloc(&seqs, (size_t)batch->sequence_count, sizeof *seqs));
+    for (int64_t i = 0; i < batch->sequence_count; i++)
+        seqs[i] = (int32_t)i;
+    BERTH_TRY_OUT(forward_begin(&run));
+    BERTH_TRY_OUT(forward_backbone(&run, &hidden));
+    BERTH_TRY_OUT(pooling_forward(&run, pooling, hidden, seqs, batch->sequence_count, out));
+    berth_tape_drop(tape, hidden);
+out:
+    free(seqs);
+    return status;
+}

@@ -1,0 +1,267 @@
+/* model_folder.c: a model folder in: config.json, vocab.txt, model.safetensors, berth_heads.json.
+ *
+ * Everything is checked here, before the first value is copied: every parameter of the backbone has exactly one
+ * tensor of its shape and of a float type. The file stays mapped until berth_model_allocate has copied what it
+ * needs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "berth/file.h"
+#include "model/model_priv.h"
+
+void model_pending_free(struct model_pending *p) {
+    if (p == NULL) return;
+    for (size_t i = 0; i < p->count; i++)
+        free(p->sources[i].name);
+    free(p->sources);
+    free(p->folder);
+    berth_safetensors_close(p->file);
+    free(p);
+}
+
+static int compare_sources(const void *a, const void *b) {
+    const struct model_source *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static int compare_name_source(const void *name, const void *source) {
+    return strcmp(name, ((const struct model_source *)source)->name);
+}
+
+const struct model_source *model_pending_find(const struct model_pending *p, const char *name) {
+    if (p == NULL || p->count == 0) return NULL;
+    return bsearch(name, p->sources, p->count, sizeof *p->sources, compare_name_source);
+}
+
+/* Takes ownership of what `name` holds. */
+static berth_status add_source(struct model_pending *p, struct berth_str *name,
+                               const struct berth_safetensor *t) {
+    BERTH_TRY(berth_grow(&p->sources, &p->capacity, p->count + 1, sizeof *p->sources));
+    BERTH_TRY(berth_str_take(name, &p->sources[p->count].name));
+    p->sources[p->count++].tensor = t;
+    return BERTH_OK;
+}
+
+/* ---- the folder's files */
+
+static berth_status open_weights(struct berth_safetensors **out, const char *folder) {
+    static const char *const FILES[] = {"model.safetensors", "model.safetensors.index.json",
+                                        "pytorch_model.bin", "tf_model.h5"};
+    berth_status status = BERTH_OK;
+    char *path = NULL;
+    int found = -1;
+    for (int i = 0; i < 4 && found < 0; i++) {
+        free(path);
+        path = NULL;
+        BERTH_TRY_OUT(berth_path_join(&path, folder, FILES[i]));
+        if (berth_file_exists(path)) found = i;
+    }
+    if (found < 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: no model.safetensors in this folder", folder);
+    if (found == 1)
+        BERTH_FAIL_OUT(BERTH_E_UNSUPPORTED,
+                       "%s: weights in several files; berth reads one model.safetensors: save the "
+                       "model with a larger shard size",
+                       path);
+    if (found > 1)
+        BERTH_FAIL_OUT(BERTH_E_UNSUPPORTED,
+                       "%s: berth reads safetensors only: convert the weights to model.safetensors "
+                       "(load the model in its own library and save it with safe serialization)",
+                       path);
+    BERTH_TRY_OUT(berth_safetensors_open(out, path));
+out:
+    free(path);
+    return status;
+}
+
+/* A vocabulary of more tokens than embeddings would index past the table; fewer is a padded table. */
+static berth_status check_vocabulary(const struct berth_model_config *c, const char *folder) {
+    berth_status status = BERTH_OK;
+    char *path = NULL, *text = NULL;
+    size_t size = 0;
+    int64_t lines = 0;
+    BERTH_TRY_OUT(berth_path_join(&path, folder, "vocab.txt"));
+    if (!berth_file_exists(path)) goto out;
+    BERTH_TRY_OUT(berth_file_read(&text, &size, path));
+    for (size_t i = 0; i < size; i++)
+        lines += text[i] == '\n';
+    lines += size > 0 && text[size - 1] != '\n';
+    if (lines > c->vocab_size)
+        BERTH_FAIL_OUT(BERTH_E_FORMAT,
+                       "%s: %lld tokens, but config.json says vocab_size %lld: the files do not belong "
+                       "together",
+                       path, (long long)lines, (long long)c->vocab_size);
+out:
+    free(path);
+    free(text);
+    return status;
+}
+
+/* ---- heads */
+
+static berth_status add_head_source(struct model_pending *p, const struct berth_head *head, const char *part,
+                                    const char *tensor) {
+    struct berth_str name;
+    berth_str_init(&name);
+    berth_status status = BERTH_OK;
+    const struct berth_safetensor *t = berth_safetensors_find(p->file, tensor);
+    if (t == NULL)
+        BERTH_FAIL_OUT(BERTH_E_FORMAT,
+                       "%s: berth_heads.json names the tensor '%s' for head '%s', but "
+                       "model.safetensors has none of that name",
+                       p->folder, tensor, head->task.name);
+    berth_str_addf(&name, "heads.%s.%s", head->task.name, part);
+    BERTH_TRY_OUT(add_source(p, &name, t));
+out:
+    berth_str_deinit(&name);
+    return status;
+}
+
+static berth_status read_heads(struct berth_model *m, const char *folder) {
+    berth_status status = BERTH_OK;
+    struct model_pending *p = m->pending;
+    struct heads_file_entry *entries = NULL;
+    char *path = NULL;
+    int count = 0;
+    BERTH_TRY_OUT(berth_path_join(&path, folder, "berth_heads.json"));
+    if (!berth_file_exists(path)) goto out;
+    BERTH_TRY_OUT(heads_file_read(&entries, &count, path));
+    for (int i = 0; i < count; i++) {
+        const struct heads_file_entry *e = &entries[i];
+        if (berth_model_find_head(m, e->head.task.name) >= 0)
+            BERTH_FAIL_OUT(BERTH_E_FORMAT, "%s: head '%s' comes twice", path, e->head.task.name);
+        status = head_append(m, &e->head);
+        if (status != BERTH_OK) {
+            status = berth_error_context(status, "%s", path);
+            goto out;
+        }
+        BERTH_TRY_OUT(add_head_source(p, &e->head, "weight", e->weight));
+        BERTH_TRY_OUT(add_head_source(p, &e->head, "bias", e->bias));
+    }
+out:
+    heads_file_free(entries, count);
+    free(path);
+    return status;
+}
+
+/* ---- tensors */
+
+static bool is_head_tensor(const struct model_pending *p, size_t head_sources,
+                           const struct berth_safetensor *t) {
+    for (size_t i = 0; i < head_sources; i++) {
+        if (p->sources[i].tensor == t) return true;
+    }
+    return false;
+}
+
+/* Gives every tensor of the file its use; those of no use are named in one line of the log. */
+static berth_status sort_tensors(struct model_pending *p) {
+    enum { NAMED = 8 };
+    berth_status status = BERTH_OK;
+    const size_t head_sources = p->count;
+    size_t unknown = 0;
+    struct berth_str name, unused;
+    berth_str_init(&name);
+    berth_str_init(&unused);
+    for (size_t i = 0; i < berth_safetensors_count(p->file); i++) {
+        const struct berth_safetensor *t = berth_safetensors_at(p->file, i);
+        if (is_head_tensor(p, head_sources, t)) continue;
+        berth_str_reset(&name);
+        enum tensor_use use = tensor_name_read(t->name, &name);
+        if (use == TENSOR_WANTED) BERTH_TRY_OUT(add_source(p, &name, t));
+        if (use == TENSOR_UNKNOWN && unknown++ < NAMED)
+            berth_str_addf(&unused, "%s%s", unknown == 1 ? "" : ", ", t->name);
+    }
+    if (unknown > 0)
+        berth_log(BERTH_LOG_WARN, "%s: %zu tensors are not used: %s%s", p->folder, unknown,
+                  unused.failed ? "" : unused.data, unknown > NAMED ? ", ..." : "");
+    if (p->count > 0) qsort(p->sources, p->count, sizeof *p->sources, compare_sources);
+    for (size_t i = 1; i < p->count; i++) {
+        if (strcmp(p->sources[i - 1].name, p->sources[i].name) == 0)
+            BERTH_FAIL_OUT(BERTH_E_FORMAT, "%s/model.safetensors: '%s' and '%s' are both %s", p->folder,
+                           p->sources[i - 1].tensor->name, p->sources[i].tensor->name, p->sources[i].name);
+    }
+out:
+    berth_str_deinit(&name);
+    berth_str_deinit(&unused);
+    return status;
+}
+
+static void shape_text(char out[64], int rank, const int64_t *shape) {
+    size_t used = (size_t)snprintf(out, 64, "[");
+    for (int i = 0; i < rank && used < 56; i++)
+        used += (size_t)snprintf(out + used, 64 - used, "%s%lld", i == 0 ? "" : ", ", (long long)shape[i]);
+    if (used < 63) snprintf(out + used, 64 - used, "]");
+}
+
+static berth_status check_parameter(const struct model_pending *p, const struct berth_parameter *parameter) {
+    const struct model_source *source = model_pending_find(p, parameter->name);
+    if (source == NULL)
+        BERTH_FAIL(BERTH_E_FORMAT, "%s/model.safetensors: the tensor '%s' is missing", p->folder,
+                   parameter->name);
+    const struct berth_safetensor *t = source->tensor;
+    bool same = t->rank == parameter->rank;
+    for (int i = 0; same && i < t->rank; i++)
+        same = t->shape[i] == parameter->shape[i];
+    if (!same) {
+        char found[64], expected[64];
+        shape_text(found, t->rank, t->shape);
+        shape_text(expected, parameter->rank, parameter->shape);
+        BERTH_FAIL(BERTH_E_FORMAT, "%s/model.safetensors: the tensor '%s' has shape %s, expected %s", p->folder,
+                   t->name, found, expected);
+    }
+    if (strcmp(t->dtype, "F32") != 0 && strcmp(t->dtype, "F16") != 0 && strcmp(t->dtype, "BF16") != 0)
+        BERTH_FAIL(BERTH_E_UNSUPPORTED,
+                   "%s/model.safetensors: the tensor '%s' is of type %s, expected F32, F16 or BF16", p->folder,
+                   t->name, t->dtype);
+    return BERTH_OK;
+}
+
+/* Tensors with names of a backbone that this configuration has no parameter for: more layers than it says, ...
+ */
+static void log_surplus(const struct berth_model *m) {
+    const struct model_pending *p = m->pending;
+    for (size_t i = 0; i < p->count; i++) {
+        if (berth_model_find(m, p->sources[i].name) < 0)
+            berth_log(BERTH_LOG_WARN, "%s: the tensor '%s' is not used: config.json has no place for it",
+                      p->folder, p->sources[i].tensor->name);
+    }
+}
+
+static berth_status load_weights(struct berth_model *m, const char *folder) {
+    struct model_pending *p = NULL;
+    BERTH_TRY(berth_calloc(&p, 1, sizeof *p));
+    m->pending = p;
+    BERTH_TRY(berth_strdup(&p->folder, folder));
+    BERTH_TRY(open_weights(&p->file, folder));
+    BERTH_TRY(read_heads(m, folder));
+    BERTH_TRY(sort_tensors(p));
+    m->config.pooler = m->config.pooler && model_pending_find(p, "pooler.dense.weight") != NULL;
+    BERTH_TRY(param_spec_build(m));
+    for (int i = 0; i < m->parameter_count; i++)
+        BERTH_TRY(check_parameter(p, &m->parameters[i]));
+    log_surplus(m);
+    return BERTH_OK;
+}
+
+berth_status berth_model_load(struct berth_model **out, struct berth_device *dev, const char *folder) {
+    berth_status status = BERTH_OK;
+    struct berth_model *m = NULL;
+    char *path = NULL;
+    if (!berth_file_exists(folder)) BERTH_FAIL(BERTH_E_IO, "%s: there is no such model folder", folder);
+    if (!berth_is_folder(folder))
+        BERTH_FAIL(BERTH_E_IO,
+                   "%s: is a file, expected a model folder (config.json, model.safetensors, vocab.txt)",
+                   folder);
+    BERTH_TRY_OUT(berth_calloc(&m, 1, sizeof *m));
+    m->device = dev;
+    BERTH_TRY_OUT(berth_path_join(&path, folder, "config.json"));
+    BERTH_TRY_OUT(model_config_read(&m->config, path));
+    BERTH_TRY_OUT(check_vocabulary(&m->config, folder));
+    BERTH_TRY_OUT(load_weights(m, folder));
+    *out = m;
+    m = NULL;
+out:
+    free(path);
+    berth_model_free(m);
+    return status;
+}

@@ -1,0 +1,136 @@
+/* model_priv.h: what the files of src/model share.
+ *
+ * Life of a model: a folder's tensors are found by name and checked (model_folder.c) and wait as
+ * `model_pending`; heads are added or dropped; berth_model_allocate lays the table of parameters out, moves the
+ * waiting tensors into the flat buffer, draws the rest, and lets the file go.
+ */
+#ifndef MODEL_PRIV_H
+#define MODEL_PRIV_H
+
+#include "berth/json.h"
+#include "berth/model.h"
+
+/* ---- model_config.c */
+berth_status model_config_read(struct berth_model_config *c, const char *path) BERTH_CHECKED;
+/* Sizes that no model may have (hidden not a multiple of heads, ...): `code`, and one line beginning with
+ * `name`. */
+berth_status model_config_check(const struct berth_model_config *c, berth_status code,
+                                const char *name) BERTH_CHECKED;
+/* The fields of config.json of the folder's family: ',\n  "key": value' for each, into a begun JSON object. */
+void model_config_write(const struct berth_model_config *c, struct berth_str *out);
+bool model_is_distilbert(const struct berth_model_config *c);
+
+/* ---- param_spec.c: the table of parameters; what was there before is replaced. Sets heads' weight and bias.
+ */
+berth_status param_spec_build(struct berth_model *m) BERTH_CHECKED;
+void param_spec_clear(struct berth_model *m);
+/* Stages of the forward pass: 0 embeddings, l+1 layer l, then: */
+static inline int model_stage_pooler(const struct berth_model *m) {
+    return (int)m->config.layers + 1;
+}
+static inline int model_stage_heads(const struct berth_model *m) {
+    return (int)m->config.layers + 2;
+}
+
+/* ---- tensor_names.c: names of files <-> berth's names */
+enum tensor_use { TENSOR_WANTED, TENSOR_IGNORED, TENSOR_UNKNOWN };
+/* The name berth gives to a tensor of a file (prefixes, gamma/beta, DistilBERT's names); `out` is appended to.
+ * TENSOR_IGNORED: buffers and pre-training heads that every folder may carry. */
+enum tensor_use tensor_name_read(const char *file_name, struct berth_str *out);
+/* The name a parameter gets in a written folder of this family; prefix: "", "bert." or "distilbert.". */
+void tensor_name_write(const char *name, bool distilbert, const char *prefix, struct berth_str *out);
+
+/* ---- model_folder.c: tensors of a folder that wait for berth_model_allocate */
+struct model_source {
+    char *name; /* berth's; owned */
+    const struct berth_safetensor *tensor;
+};
+struct model_pending {
+    struct berth_safetensors *file; /* owned */
+    char *folder;                   /* owned */
+    struct model_source *sources;   /* [count] sorted by name */
+    size_t count, capacity;
+};
+void model_pending_free(struct model_pending *p);
+const struct model_source *model_pending_find(const struct model_pending *p, const char *name);
+/* Float values first .. first+count-1 of a tensor of type F32, F16 or BF16. */
+void tensor_to_float(float *to, const struct berth_safetensor *t, int64_t first, int64_t count);
+
+/* ---- heads_file.c: berth_heads.json */
+#define HEADS_FILE_FORMAT 1
+/* Names of a head's tensors in the folder's file. */
+struct heads_file_entry {
+    struct berth_head head; /* owned; weight and bias unused */
+    char *weight, *bias;    /* owned */
+};
+berth_status heads_file_read(struct heads_file_entry **out, int *count, const char *path) BERTH_CHECKED;
+void heads_file_free(struct heads_file_entry *entries, int count);
+berth_status heads_file_text(const struct berth_model *m, bool as_reference, char **out) BERTH_CHECKED;
+
+/* ---- head.c */
+void head_deinit(struct berth_head *head);
+berth_status head_copy(struct berth_head *to, const struct berth_head *from) BERTH_CHECKED;
+/* Adds without looking for one of the same name. */
+berth_status head_append(struct berth_model *m, const struct berth_head *head) BERTH_CHECKED;
+
+/* ---- one forward pass: backbone.c, pooling.c, head_*.c */
+struct forward_run {
+    struct berth_model *m;
+    struct berth_tape *tape;
+    const struct berth_batch *batch;
+    const struct berth_forward_options *options;
+    int first_trainable; /* stage; INT_MAX: nothing is trained */
+    const uint32_t *key; /* device memory [3]; NULL: no dropout anywhere */
+    const int32_t *cu_seqlens, *positions, *row_ordinal, *ordinal; /* device memory, the batch's */
+    struct berth_tensor *
+        *pooled; /* [head_count] what sentence-level heads pooled in this pass, shared when alike */
+};
+berth_status forward_begin(struct forward_run *run) BERTH_CHECKED;
+berth_status forward_backbone(struct forward_run *run, struct berth_tensor **hidden) BERTH_CHECKED;
+berth_status forward_parameter(struct forward_run *run, int parameter, struct berth_tensor **out) BERTH_CHECKED;
+/* Whether dropout of `rate` runs in a stage of this pass. */
+bool forward_drops(const struct forward_run *run, int stage, float rate);
+/* Step memory with a copy of host values; unlike berth_tape_upload the host's may go at once. */
+berth_status forward_put(struct forward_run *run, const int32_t **out, const int32_t *host,
+                         int64_t count) BERTH_CHECKED;
+/* [R, H] of sequences seqs[R] (host memory). */
+berth_status pooling_forward(struct forward_run *run, enum berth_pooling pooling, struct berth_tensor *hidden,
+                             const int32_t *seqs, int64_t count, struct berth_tensor **out) BERTH_CHECKED;
+berth_status pooling_check(const struct berth_model *m, enum berth_pooling pooling,
+                           const char *what) BERTH_CHECKED;
+/* dropout and the linear layer on features [R, H]; ordinal and position are host memory [R]. */
+berth_status head_output(struct forward_run *run, int head, struct berth_tensor *features,
+                         const int32_t *ordinal, const int32_t *position,
+                         struct berth_tensor **logits) BERTH_CHECKED;
+
+/* A kind of head: one file each, one row in head.c. */
+struct head_kind {
+    enum berth_task_kind kind;
+    bool sentence_level;
+    const char *reference_class; /* suffix of the reference's class for a folder with this head alone */
+    berth_status (*forward)(struct forward_run *run, int head, struct berth_tensor *hidden,
+                            struct berth_tensor **logits);
+};
+const struct head_kind *head_kind_find(enum berth_task_kind kind);
+extern const struct head_kind head_kind_classification; /* head_class.c */
+extern const struct head_kind head_kind_tagging;        /* head_token.c */
+
+/* ---- safetensors_header.c: the JSON of a safetensors file into tensors; offsets relative to the byte buffer
+ */
+struct header_tensor {
+    char *name; /* owned */
+    char dtype[12];
+    int rank;
+    int64_t shape[8];
+    uint64_t begin, end;
+};
+struct header_tensors {
+    struct header_tensor *list;
+    size_t count, capacity;
+};
+void header_tensors_deinit(struct header_tensors *h);
+/* `file` is the name in messages. */
+berth_status safetensors_header_parse(struct header_tensors *out, const char *file, const char *text,
+                                      size_t size) BERTH_CHECKED;
+
+#endif /* MODEL_PRIV_H */

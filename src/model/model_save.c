@@ -1,0 +1,299 @@
+/* model_save.c: a model folder out, whole or not at all.
+ *
+ *     FOLDER.tmp.PID/ written and flushed, file by file -> exchanged with FOLDER in one step -> the old one
+ * deleted
+ *
+ * What the reference library loads the folder as, and the names that its tensors get:
+ *
+ *     one classification head on the pooler (bert)    BertForSequenceClassification   bert.*, classifier.*
+ *     one tagging head                                ...ForTokenClassification       bert.* / distilbert.*,
+ * classifier.* anything else                                   BertModel / DistilBertModel     no prefix,
+ * heads.NAME.*
+ *
+ * DistilBERT keeps its own names. berth_heads.json says which tensors are the heads'. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "berth/file.h"
+#include "model/model_priv.h"
+
+/* How a folder is written. */
+struct save_form {
+    bool distilbert;
+    bool classifier;     /* the only head is the reference's classifier */
+    bool pooler;         /* pooler.dense is written */
+    const char *prefix;  /* of backbone tensors */
+    char class_name[64]; /* the reference's */
+};
+
+static struct save_form choose_form(const struct berth_model *m) {
+    struct save_form f = {
+        .distilbert = model_is_distilbert(&m->config), .pooler = m->config.pooler, .prefix = ""};
+    const struct head_kind *kind = m->head_count == 1 ? head_kind_find(m->heads[0].task.kind) : NULL;
+    if (kind != NULL)
+        f.classifier = !kind->sentence_level || (!f.distilbert && m->heads[0].pooling == BERTH_POOL_POOLER);
+    if (f.classifier) {
+        f.prefix = f.distilbert ? "distilbert." : "bert.";
+        f.pooler = f.pooler && kind->sentence_level; /* the reference's tagger has none */
+    }
+    snprintf(f.class_name, sizeof f.class_name, "%s%s", f.distilbert ? "DistilBert" : "Bert",
+             f.classifier ? kind->reference_class : "Model");
+    return f;
+}
+
+static void write_labels(struct berth_str *s, const struct berth_labels *labels) {
+    berth_str_add(s, ",\n  \"id2label\": {");
+    for (size_t i = 0; i < labels->count; i++) {
+        berth_str_addf(s, "%s\"%zu\": ", i == 0 ? "" : ", ", i);
+        berth_str_add_json(s, labels->names[i]);
+    }
+    berth_str_add(s, "},\n  \"label2id\": {");
+    for (size_t i = 0; i < labels->count; i++) {
+        berth_str_add(s, i == 0 ? "" : ", ");
+        berth_str_add_json(s, labels->names[i]);
+        berth_str_addf(s, ": %zu", i);
+    }
+    berth_str_add(s, "}");
+}
+
+/* Writes folder/name. */
+static berth_status put(const char *folder, const char *name, const char *text) {
+    char *path = NULL;
+    BERTH_TRY(berth_path_join(&path, folder, name));
+    berth_status status = berth_file_put(path, text, strlen(text));
+    free(path);
+    return status;
+}
+
+static berth_status write_config(const struct berth_model *m, const struct save_form *f, const char *folder) {
+    berth_status status = BERTH_OK;
+    struct berth_str s;
+    char *text = NULL;
+    berth_str_init(&s);
+    berth_str_addf(&s, "{\n  \"architectures\": [\"%s\"]", f->class_name);
+    model_config_write(&m->config, &s);
+    if (f->classifier) {
+        const struct berth_head *head = &m->heads[0];
+        write_labels(&s, &head->task.labels);
+        if (head_kind_find(head->task.kind)->sentence_level)
+            berth_str_add(&s, ",\n  \"problem_type\": \"single_label_classification\"");
+        if (head->dropout >= 0.0f)
+            berth_str_addf(&s, ",\n  \"classifier_dropout\": %.9g", (double)head->dropout);
+    }
+    berth_str_add(&s, ",\n  \"torch_dtype\": \"float32\"\n}\n");
+    BERTH_TRY_OUT(berth_str_take(&s, &text));
+    BERTH_TRY_OUT(put(folder, "config.json", text));
+out:
+    berth_str_deinit(&s);
+    free(text);
+    return status;
+}
+
+static berth_status tensor_file_name(char **out, const struct save_form *f, const struct berth_parameter *p) {
+    struct berth_str s;
+    berth_str_init(&s);
+    if (p->owner == 0) {
+        tensor_name_write(p->name, f->distilbert, f->prefix, &s);
+    } else if (f->classifier) {
+        berth_str_addf(&s, "classifier.%s", p->is_bias ? "bias" : "weight");
+    } else {
+        berth_str_add(&s, p->name);
+    }
+    return berth_str_take(&s, out);
+}
+
+static berth_status write_weights(const struct berth_model *m, const struct save_form *f, const char *folder) {
+    berth_status status = BERTH_OK;
+    struct berth_safetensor_out *tensors = NULL;
+    char **names = NULL, *path = NULL;
+    float *copy = NULL;
+    const float *values = m->values;
+    size_t count = 0;
+    BERTH_TRY_OUT(berth_calloc(&tensors, (size_t)m->parameter_count, sizeof *tensors));
+    BERTH_TRY_OUT(berth_calloc(&names, (size_t)m->parameter_count, sizeof *names));
+    if (!m->device->backend->host_memory) {
+        BERTH_TRY_OUT(berth_calloc(&copy, (size_t)m->total, sizeof *copy));
+        BERTH_TRY_OUT(berth_device_download(m->device, copy, m->values, (size_t)m->total * sizeof *copy));
+        BERTH_TRY_OUT(berth_device_synchronize(m->device));
+        values = copy;
+    }
+    for (int i = 0; i < m->parameter_count; i++) {
+        const struct berth_parameter *p = &m->parameters[i];
+        if (!f->pooler && p->stage == model_stage_pooler(m)) continue;
+        BERTH_TRY_OUT(tensor_file_name(&names[count], f, p));
+        tensors[count] = (struct berth_safetensor_out){
+            .name = names[count], .rank = p->rank, .shape = p->shape, .data = values + p->offset};
+        count++;
+    }
+    BERTH_TRY_OUT(berth_path_join(&path, folder, "model.safetensors"));
+    BERTH_TRY_OUT(berth_safetensors_write(path, tensors, count));
+out:
+    free(path);
+    free(copy);
+    free(tensors);
+    berth_names_free(names, count);
+    return status;
+}
+
+/* ---- folders */
+
+/* Deletes a folder of plain files; a sub-folder stays and is an error. */
+static berth_status delete_flat(const char *folder) {
+    berth_status status = BERTH_OK;
+    char **names = NULL, *path = NULL;
+    size_t count = 0;
+    BERTH_TRY_OUT(berth_list_folder(&names, &count, folder));
+    for (size_t i = 0; i < count; i++) {
+        free(path);
+        path = NULL;
+        BERTH_TRY_OUT(berth_path_join(&path, folder, names[i]));
+        if (unlink(path) != 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be deleted: %s", path, strerror(errno));
+    }
+    if (rmdir(folder) != 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be deleted: %s", folder, strerror(errno));
+out:
+    free(path);
+    berth_names_free(names, count);
+    return status;
+}
+
+/* What stands at the target may only be a model folder of plain files, or an empty folder: nobody's else is
+ * deleted. */
+static berth_status check_replaceable(const char *folder) {
+    berth_status status = BERTH_OK;
+    char **names = NULL, *path = NULL;
+    size_t count = 0;
+    bool is_model = false;
+    struct stat st;
+    if (lstat(folder, &st) != 0) return BERTH_OK;
+    if (!S_ISDIR(st.st_mode))
+        BERTH_FAIL(BERTH_E_EXISTS,
+                   "%s: is not a folder; a model folder is written to a new name, or over an old model",
+                   folder);
+    BERTH_TRY_OUT(berth_list_folder(&names, &count, folder));
+    for (size_t i = 0; i < count; i++) {
+        free(path);
+        path = NULL;
+        BERTH_TRY_OUT(berth_path_join(&path, folder, names[i]));
+        if (lstat(path, &st) != 0)
+            BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be looked at: %s", path, strerror(errno));
+        if (S_ISDIR(st.st_mode))
+            BERTH_FAIL_OUT(BERTH_E_EXISTS,
+                           "%s: holds the folder '%s', which a model folder of berth's does not; it is "
+                           "not replaced: choose another name",
+                           folder, names[i]);
+        is_model = is_model || strcmp(names[i], "config.json") == 0;
+    }
+    if (count > 0 && !is_model)
+        BERTH_FAIL_OUT(BERTH_E_EXISTS,
+                       "%s: holds files and no config.json: it is no model folder and is not replaced: "
+                       "choose another name",
+                       folder);
+out:
+    free(path);
+    berth_names_free(names, count);
+    return status;
+}
+
+static berth_status sync_folder(const char *folder) {
+    berth_status status = BERTH_OK;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) BERTH_FAIL(BERTH_E_IO, "%s: the folder cannot be opened: %s", folder, strerror(errno));
+    if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP) /* not every file system can */
+        BERTH_FAIL_OUT(BERTH_E_IO, "%s: the folder cannot be flushed: %s", folder, strerror(errno));
+out:
+    close(fd);
+    return status;
+}
+
+/* Puts tmp in the place of folder. Where the file system can exchange two names there is no instant without a
+ * whole folder of that name; elsewhere the old one steps aside first, and comes back when the second step
+ * fails. */
+static berth_status publish(const char *tmp, const char *folder) {
+    berth_status status = BERTH_OK;
+    char *old = NULL;
+    if (!berth_file_exists(folder)) {
+        if (rename(tmp, folder) != 0)
+            BERTH_FAIL(BERTH_E_IO, "%s: cannot be put in its place: %s", folder, strerror(errno));
+        return BERTH_OK;
+    }
+    if (renameat2(AT_FDCWD, tmp, AT_FDCWD, folder, RENAME_EXCHANGE) == 0) return delete_flat(tmp);
+    struct berth_str s;
+    berth_str_init(&s);
+    berth_str_addf(&s, "%s.old.%ld", folder, (long)getpid());
+    BERTH_TRY_OUT(berth_str_take(&s, &old));
+    if (rename(folder, old) != 0)
+        BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be moved aside: %s", folder, strerror(errno));
+    if (rename(tmp, folder) != 0) {
+        int reason = errno;
+        if (rename(old, folder) != 0) berth_log(BERTH_LOG_ERROR, "%s: the old model now stands there", old);
+        BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be put in its place: %s", folder, strerror(reason));
+    }
+    BERTH_TRY_OUT(delete_flat(old));
+out:
+    free(old);
+    return status;
+}
+
+/* The folder's name without slashes at its end, and the folder that holds it. */
+static berth_status split_path(const char *folder, char **target, char **parent) {
+    size_t length = strlen(folder);
+    while (length > 1 && folder[length - 1] == '/')
+        length--;
+    if (length == 0) BERTH_FAIL(BERTH_E_USAGE, "the name of the model folder is empty");
+    BERTH_TRY(berth_strndup(target, folder, length));
+    const char *slash = strrchr(*target, '/');
+    if (slash == NULL) return berth_strdup(parent, ".");
+    return berth_strndup(parent, *target, slash == *target ? 1 : (size_t)(slash - *target));
+}
+
+static berth_status write_files(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
+                                const char *folder) {
+    const struct save_form form = choose_form(m);
+    char *heads = NULL;
+    BERTH_TRY(write_config(m, &form, folder));
+    BERTH_TRY(write_weights(m, &form, folder));
+    BERTH_TRY(heads_file_text(m, form.classifier, &heads));
+    berth_status status = put(folder, "berth_heads.json", heads);
+    free(heads);
+    if (status == BERTH_OK && tokenizer != NULL) status = berth_tokenizer_save(tokenizer, folder);
+    return status;
+}
+
+berth_status berth_model_save(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
+                              const char *folder) {
+    berth_status status = BERTH_OK;
+    char *target = NULL, *parent = NULL, *tmp = NULL;
+    bool made = false;
+    BERTH_ASSERT_MSG(m->values != NULL, "the model has no values yet: berth_model_allocate");
+    BERTH_TRY_OUT(split_path(folder, &target, &parent));
+    BERTH_TRY_OUT(check_replaceable(target));
+    BERTH_TRY_OUT(berth_make_folders(parent));
+    BERTH_TRY_OUT(berth_file_tmp_name(&tmp, target));
+    if (berth_is_folder(tmp)) BERTH_TRY_OUT(delete_flat(tmp)); /* left by a process of the same number */
+    if (mkdir(tmp, 0777) != 0)
+        BERTH_FAIL_OUT(BERTH_E_IO, "%s: the folder cannot be made: %s", tmp, strerror(errno));
+    made = true;
+    BERTH_TRY_OUT(write_files(m, tokenizer, tmp));
+    BERTH_TRY_OUT(sync_folder(tmp));
+    BERTH_TRY_OUT(publish(tmp, target));
+    made = false;
+    BERTH_TRY_OUT(sync_folder(parent));
+out:
+    if (made) { /* the first error is the one to tell */
+        char *text = NULL;
+        berth_status first = status;
+        if (berth_strdup(&text, berth_error_text()) == BERTH_OK) {
+            if (delete_flat(tmp) != BERTH_OK) berth_log(BERTH_LOG_WARN, "%s", berth_error_text());
+            status = berth_error_set(first, __FILE__, __LINE__, "%s", text);
+        }
+        free(text);
+    }
+    free(target);
+    free(parent);
+    free(tmp);
+    return status;
+}
