@@ -25,10 +25,11 @@
 #include "device/device_priv.h"
 #include "device/onednn_shim.h"
 
-#define ROW_UNIT 16         /* tile heights and lengths of sums are multiples of this */
-#define TILE_ROWS 128       /* most rows of a tile; a multiple of ROW_UNIT */
-#define TILE_COLUMNS 256    /* columns of a tile, about */
-#define SUM_PIECE 256       /* terms of a piece of a gradient's sum; a multiple of ROW_UNIT */
+#define ROW_UNIT 16         /* tile heights and lengths of the last piece are multiples of this */
+#define TILE_ROWS 320       /* most rows of a tile */
+#define TILE_COLUMNS 512    /* most columns of a tile */
+#define SUM_PIECE 512       /* terms of a piece of a sum over rows */
+#define SUM_REST 64         /* a shorter rest is cut into a multiple of this and a tail */
 #define SMALL_PRODUCT 65536 /* m n k below which the plain kernel is used */
 #define PREPARED_MOST 4096  /* products kept; beyond, all are dropped and prepared anew as needed */
 
@@ -58,13 +59,15 @@ struct call {
     bool accumulate, sum_rows; /* sum_rows: TN, the sum runs over rows */
 };
 
-/* How a call is cut. A piece of k is `depth`, the last one `last_depth` terms, computed as padded_depth. */
+/* Pieces of k: whole ones of `depth`, then a rest that may be read in place, then a tail that is padded. */
+enum { PIECE_FIRST, PIECE_LATER, PIECE_REST, PIECE_TAIL, PIECE_KINDS };
+
+/* How a call is cut. */
 struct plan {
     int64_t tile_rows, row_tiles, last_rows, padded_rows;
     int64_t tile_columns, column_tiles, last_columns;
-    int64_t depth, pieces, last_depth, padded_depth;
-    /* [last row of tiles][last column of tiles][first piece, middle, last] */
-    struct onednn_product *product[2][2][3];
+    int64_t depth, whole, rest, tail, padded_tail;     /* whole: count of pieces; the others: terms */
+    struct onednn_product *product[2][2][PIECE_KINDS]; /* [last row of tiles][last column of tiles] */
 };
 
 static int64_t smaller(int64_t a, int64_t b) {
@@ -113,55 +116,109 @@ int64_t gemm_cpu_prepared(berth_stream *stream) {
 
 /* ------------------------------------------------------------------ the cut */
 
-static void cut_rows(struct plan *p, const struct call *q) {
-    /* Blocks of equal height, so that the last one is not a sliver; a weight's rows (TN) are never padded. */
-    const int64_t blocks = divide_up(q->m, TILE_ROWS);
-    p->tile_rows = smaller(round_up(divide_up(q->m, blocks), ROW_UNIT), round_up(q->m, ROW_UNIT));
-    p->row_tiles = divide_up(q->m, p->tile_rows);
-    p->last_rows = q->m - (p->row_tiles - 1) * p->tile_rows;
-    p->padded_rows = q->sum_rows ? p->last_rows : round_up(p->last_rows, ROW_UNIT);
+/* Relative time of one tile, fitted to timings on a Zen 5 (kernels/README.md). Low and narrow tiles read their
+ * factors more often. For NT the library packs b anew in every tile; where the tile is whole rows of dense
+ * matrices it takes another way (its block products), which for long sums is a tenth faster, and for NN with
+ * a large b a fifth slower. */
+static double tile_cost(const struct call *q, int64_t tile_rows, int64_t tile_columns) {
+    const bool dense = tile_columns == q->n && q->ldc == q->n && !q->sum_rows && q->a_row == q->k;
+    const double rows = (double)round_up(tile_rows, ROW_UNIT), columns = (double)tile_columns;
+    if (q->b_row == 1 && dense && q->b_col == q->k) return 1 + 9 / rows;
+    if (q->b_row == 1) {
+        const double packing = (double)q->k / 12000;
+        return 1.03 + (packing < 0.12 ? packing : 0.12) + 9 / rows + (columns < 128 ? 48 : 8) / columns;
+    }
+    return (dense && q->n * q->k > 1000000 ? 1.2 : 1.0) + 10 / rows + 10 / columns;
 }
 
-static void cut_columns(struct plan *p, const struct call *q) {
-    const int64_t blocks = divide_up(q->n, TILE_COLUMNS);
-    p->tile_columns = q->n <= TILE_COLUMNS ? q->n : round_up(divide_up(q->n, blocks), 64);
+/* Relative time of a grid of tiles: what its busiest thread does, over an even share. The threads of the run
+ * must not matter, so three counts of them are averaged. */
+static double grid_cost(const struct call *q, int64_t tile_rows, int64_t tile_columns) {
+    const int64_t tiles = divide_up(q->m, tile_rows) * divide_up(q->n, tile_columns);
+    const double share = (double)(tile_rows * tile_columns) / ((double)q->m * (double)q->n);
+    double busiest = 0;
+    for (int64_t threads = 2; threads <= 8; threads *= 2)
+        busiest += 1.0 / 3 * (double)(divide_up(tiles, threads) * threads) * share;
+    return busiest * tile_cost(q, tile_rows, tile_columns);
+}
+
+static void cut_grid(struct plan *p, const struct call *q) {
+    const int64_t least_rows = divide_up(q->m, TILE_ROWS), least_columns = divide_up(q->n, TILE_COLUMNS);
+    double best = 1e300;
+    for (int64_t i = least_rows; i < least_rows + 12; i++) {
+        const int64_t rows = round_up(divide_up(q->m, i), ROW_UNIT);
+        for (int64_t j = least_columns - 1; j < least_columns + 8; j++) {
+            const int64_t columns = j <= least_columns - 1 || j == 1 ? q->n : round_up(divide_up(q->n, j), 32);
+            const double cost = grid_cost(q, rows, columns);
+            if (cost >= best) continue;
+            best = cost;
+            p->tile_rows = rows;
+            p->tile_columns = columns;
+        }
+    }
+    p->row_tiles = divide_up(q->m, p->tile_rows);
+    p->last_rows = q->m - (p->row_tiles - 1) * p->tile_rows;
+    p->padded_rows = q->sum_rows ? p->last_rows : round_up(p->last_rows, ROW_UNIT); /* TN: rows of a weight */
     p->column_tiles = divide_up(q->n, p->tile_columns);
     p->last_columns = q->n - (p->column_tiles - 1) * p->tile_columns;
 }
 
 static void cut_sum(struct plan *p, const struct call *q) {
     p->depth = q->sum_rows ? SUM_PIECE : q->k;
-    p->pieces = divide_up(q->k, p->depth);
-    p->last_depth = q->k - (p->pieces - 1) * p->depth;
-    p->padded_depth = q->sum_rows ? round_up(p->last_depth, ROW_UNIT) : p->last_depth;
+    p->whole = q->k / p->depth;
+    const int64_t left = q->k - p->whole * p->depth;
+    p->rest = left / SUM_REST * SUM_REST;
+    p->tail = left - p->rest;
+    p->padded_tail = round_up(p->tail, ROW_UNIT);
+}
+
+/* Terms that a piece is computed with; 0 where the plan has no such piece. */
+static int64_t piece_terms(const struct plan *p, int kind) {
+    switch (kind) {
+    case PIECE_FIRST:
+        return p->whole > 0 ? p->depth : 0;
+    case PIECE_LATER:
+        return p->whole > 1 ? p->depth : 0;
+    case PIECE_REST:
+        return p->rest;
+    default:
+        return p->padded_tail;
+    }
+}
+
+/* Whether the piece of this kind is the first one of its sum, which adds the bias and begins c. */
+static bool begins(const struct plan *p, int kind) {
+    return kind == PIECE_FIRST || (kind == PIECE_REST && p->whole == 0) ||
+           (kind == PIECE_TAIL && p->whole == 0 && p->rest == 0);
+}
+
+static berth_status prepare_tile(struct plan *p, berth_stream *s, const struct call *q, int bottom, int right) {
+    for (int kind = 0; kind < PIECE_KINDS; kind++) {
+        if (piece_terms(p, kind) == 0) continue;
+        struct onednn_shape shape;
+        memset(&shape, 0, sizeof shape); /* the shape is hashed: no stray bytes */
+        const bool short_rows = bottom && p->padded_rows != p->last_rows;
+        const bool copied_sum = kind == PIECE_TAIL;
+        shape.m = bottom ? p->padded_rows : p->tile_rows;
+        shape.n = right ? p->last_columns : p->tile_columns;
+        shape.k = piece_terms(p, kind);
+        shape.a_row = short_rows ? shape.k : copied_sum ? 1 : q->a_row;
+        shape.a_col = short_rows ? 1 : copied_sum ? shape.m : q->a_col;
+        shape.b_row = copied_sum ? shape.n : q->b_row;
+        shape.b_col = copied_sum ? 1 : q->b_col;
+        shape.c_row = short_rows ? shape.n : q->ldc;
+        shape.bias = q->bias != NULL && begins(p, kind);
+        shape.accumulate = q->accumulate || !begins(p, kind);
+        BERTH_TRY(product_of(&p->product[bottom][right][kind], s, &shape));
+    }
+    return BERTH_OK;
 }
 
 static berth_status prepare(struct plan *p, berth_stream *s, const struct call *q) {
-    if (s->count + 12 > PREPARED_MOST) drop_products(s);
-    for (int bottom = 0; bottom < 2; bottom++) {
-        for (int right = 0; right < 2; right++) {
-            if ((!bottom && p->row_tiles == 1) || (!right && p->column_tiles == 1)) continue;
-            for (int piece = 0; piece < 3; piece++) {
-                const bool last = piece == 2 || p->pieces == 1;
-                if ((piece == 1 && p->pieces < 3) || (piece == 2 && p->pieces < 2)) continue;
-                struct onednn_shape shape;
-                memset(&shape, 0, sizeof shape); /* the shape is hashed: no stray bytes */
-                const bool padded = bottom && p->padded_rows != p->last_rows;
-                const bool padded_sum = last && p->padded_depth != p->last_depth;
-                shape.m = bottom ? p->padded_rows : p->tile_rows;
-                shape.n = right ? p->last_columns : p->tile_columns;
-                shape.k = last ? p->padded_depth : p->depth;
-                shape.a_row = padded ? shape.k : padded_sum ? 1 : q->a_row;
-                shape.a_col = padded ? 1 : padded_sum ? shape.m : q->a_col;
-                shape.b_row = padded_sum ? shape.n : q->b_row;
-                shape.b_col = padded_sum ? 1 : q->b_col;
-                shape.c_row = padded ? shape.n : q->ldc;
-                shape.bias = q->bias != NULL && piece == 0;
-                shape.accumulate = q->accumulate || piece > 0;
-                BERTH_TRY(product_of(&p->product[bottom][right][piece], s, &shape));
-            }
-        }
-    }
+    if (s->count + 4 * PIECE_KINDS > PREPARED_MOST) drop_products(s);
+    for (int bottom = p->row_tiles == 1; bottom < 2; bottom++)
+        for (int right = p->column_tiles == 1; right < 2; right++)
+            BERTH_TRY(prepare_tile(p, s, q, bottom, right));
     return BERTH_OK;
 }
 
@@ -201,16 +258,15 @@ static int run_short_rows(const struct plan *p, berth_stream *s, const struct ca
     return BERTH_CPU_OK;
 }
 
-/* The last piece of a sum over rows, whose count is not a multiple of ROW_UNIT: both factors by the scratch. */
-static int run_short_sum(const struct plan *p, berth_stream *s, const struct call *q, int thread, float *c,
-                         const float *a, const float *b, const float *bias, struct onednn_product *product,
-                         int64_t rows, int64_t columns) {
-    const int64_t terms = p->last_depth, padded = p->padded_depth;
-    float *a_copy = scratch_of(s, thread, (size_t)(padded * (rows + columns)));
+/* The tail of a sum over rows: both factors by way of the scratch. */
+static int run_tail(const struct plan *p, berth_stream *s, const struct call *q, int thread, float *c,
+                    const float *a, const float *b, const float *bias, struct onednn_product *product,
+                    int64_t rows, int64_t columns) {
+    float *a_copy = scratch_of(s, thread, (size_t)(p->padded_tail * (rows + columns)));
     if (a_copy == NULL) return BERTH_CPU_E_LIBRARY;
-    float *b_copy = a_copy + padded * rows;
-    copy_padded(a_copy, a, q->a_col, terms, padded, rows);
-    copy_padded(b_copy, b, q->b_row, terms, padded, columns);
+    float *b_copy = a_copy + p->padded_tail * rows;
+    copy_padded(a_copy, a, q->a_col, p->tail, p->padded_tail, rows);
+    copy_padded(b_copy, b, q->b_row, p->tail, p->padded_tail, columns);
     return onednn_product_run(product, s->library, thread, c, a_copy, b_copy, bias) == 0 ? BERTH_CPU_OK
                                                                                          : BERTH_CPU_E_LIBRARY;
 }
@@ -220,25 +276,29 @@ static int run_tile(const struct plan *p, berth_stream *s, const struct call *q,
     const int thread = omp_get_thread_num();
     const int bottom = row_tile == p->row_tiles - 1, right = column_tile == p->column_tiles - 1;
     const int64_t m0 = row_tile * p->tile_rows, n0 = column_tile * p->tile_columns;
-    const int64_t rows = bottom ? p->last_rows : p->tile_rows,
-                  columns = right ? p->last_columns : p->tile_columns;
+    const int64_t rows = bottom ? p->last_rows : p->tile_rows;
+    const int64_t columns = right ? p->last_columns : p->tile_columns;
+    const int64_t pieces = p->whole + (p->rest > 0) + (p->tail > 0);
     float *c = q->c + m0 * q->ldc + n0;
     const float *a = q->a + m0 * q->a_row, *b = q->b + n0 * q->b_col;
-    for (int64_t i = 0; i < p->pieces; i++) {
-        const bool last = i == p->pieces - 1;
-        struct onednn_product *product = p->product[bottom][right][i == 0 ? 0 : last ? 2 : 1];
-        const float *a_piece = a + i * p->depth * q->a_col, *b_piece = b + i * p->depth * q->b_row;
+    int64_t k0 = 0;
+    for (int64_t i = 0; i < pieces; i++) {
+        const int kind = i < p->whole ? (i == 0 ? PIECE_FIRST : PIECE_LATER)
+                                      : (i == p->whole && p->rest > 0 ? PIECE_REST : PIECE_TAIL);
+        struct onednn_product *product = p->product[bottom][right][kind];
+        const float *a_piece = a + k0 * q->a_col, *b_piece = b + k0 * q->b_row;
         const float *bias = q->bias == NULL || i > 0 ? NULL : q->bias + n0;
         int error;
         if (bottom && p->padded_rows != p->last_rows)
             error = run_short_rows(p, s, q, thread, c, a_piece, b_piece, bias, product, columns);
-        else if (last && p->padded_depth != p->last_depth)
-            error = run_short_sum(p, s, q, thread, c, a_piece, b_piece, bias, product, rows, columns);
+        else if (kind == PIECE_TAIL)
+            error = run_tail(p, s, q, thread, c, a_piece, b_piece, bias, product, rows, columns);
         else
             error = onednn_product_run(product, s->library, thread, c, a_piece, b_piece, bias) == 0
                         ? BERTH_CPU_OK
                         : BERTH_CPU_E_LIBRARY;
         if (error != BERTH_CPU_OK) return error;
+        k0 += piece_terms(p, kind);
     }
     return BERTH_CPU_OK;
 }
@@ -270,15 +330,14 @@ int gemm_cpu(void *c, const void *a, const void *b, const float *bias, int64_t m
                            accumulate != 0,
                            sum_rows};
     struct plan p = {0};
-    cut_rows(&p, &q);
-    cut_columns(&p, &q);
+    cut_grid(&p, &q);
     cut_sum(&p, &q);
     if (prepare(&p, stream, &q) != BERTH_OK) return BERTH_CPU_E_LIBRARY;
     const int threads = (int)smaller(omp_get_max_threads(), stream->threads);
     int failed = 0;
     /* Always a parallel region, even for one tile: inside it the library never opens one of its own. */
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) reduction(| : failed)
-    for (int64_t j = 0; j < p.column_tiles; j++)
+    for (int64_t j = 0; j < p.column_tiles; j++) /* columns outside: neighbours share their part of b */
         for (int64_t i = 0; i < p.row_tiles; i++)
             failed |= run_tile(&p, stream, &q, i, j);
     return failed ? BERTH_CPU_E_LIBRARY : BERTH_CPU_OK;
