@@ -33,10 +33,7 @@ berth_status berth_freeze_resolve(const struct berth_config *c, const struct ber
     }
     for (size_t i = 0; i < total; i++)
         left += !chosen[i];
-    if (left == 0) {
-        status = berth_config_fail(c, "freeze", "every parameter is frozen; nothing is left to train");
-        goto out;
-    }
+    if (left == 0) berth_log(BERTH_LOG_WARN, "every parameter is frozen: nothing will be learnt");
     memcpy(frozen, chosen, total * sizeof *frozen);
 out:
     free(chosen);

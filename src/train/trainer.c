@@ -62,12 +62,24 @@ out:
     return status;
 }
 
+/* A pooler that feeds no head gets no gradient; frozen, it is not decayed either. */
+static berth_status freeze_unused_pooler(const struct berth_trainer *t, bool *frozen) {
+    int count = 0;
+    if (!t->model->config.pooler) return BERTH_OK;
+    for (int i = 0; i < t->model->head_count; i++) {
+        const struct berth_head *head = &t->model->heads[i];
+        if (head->task.kind == BERTH_TASK_CLASSIFICATION && head->pooling == BERTH_POOL_POOLER) return BERTH_OK;
+    }
+    return berth_model_select(t->model, "pooler", frozen, &count);
+}
+
 static berth_status build_store(struct berth_trainer *t) {
     berth_status status = BERTH_OK;
     bool *frozen = NULL;
     double lr = t->recipe.lr;
     BERTH_TRY_OUT(berth_calloc(&frozen, (size_t)t->model->parameter_count, sizeof *frozen));
     BERTH_TRY_OUT(berth_freeze_resolve(t->config, t->model, frozen));
+    BERTH_TRY_OUT(freeze_unused_pooler(t, frozen));
     BERTH_TRY_OUT(berth_store_create(&t->store, t->model, frozen, lr > 0 ? t->recipe.head_lr / lr : 1.0));
 out:
     free(frozen);
@@ -158,7 +170,8 @@ berth_status berth_trainer_start(struct berth_trainer *t, bool resume) {
     t->started = true;
     BERTH_TRY(finished_read(t));
     if (t->finished) {
-        record_note(t, "the run in %s is finished", t->folder.path);
+        if (t->observer.note != NULL) /* the observer alone: nothing in the folder changes any more */
+            t->observer.note(t->observer.user, "this run is finished already");
         return BERTH_OK;
     }
     BERTH_TRY(checkpoint_restore(t, &found));
