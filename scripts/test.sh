@@ -5,7 +5,7 @@
 #
 # BERTH_TEST_DATA, when set, names a folder of public data; tests that need it are skipped without it.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 jobs=$(nproc)
 
 echo "== packages"

@@ -1,8 +1,7 @@
 /* cmd_vocab.c: `berth vocab`: trains a WordPiece vocabulary from text files.
  *
- * The trainer reads whole lines of files. With --column one column of tab-separated files is copied to a
- * temporary file first, which has no name left by the time it is read, so nothing stays behind whatever
- * happens. */
+ * The trainer reads whole lines of files. With --column one column of each *.tsv file is copied to a temporary
+ * file first, which has no name left by the time it is read, so nothing stays behind whatever happens. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,13 +71,25 @@ out:
     return status;
 }
 
-/* A temporary file without a name that holds one column of all files; read it as /dev/fd/N. */
-static berth_status extract(FILE **out, const struct column *column, const char *const *files, int count) {
+/* Puts, in place of the *.tsv files, one temporary file without a name that holds their column: read as
+ * /dev/fd/N. paths [*count] is cut accordingly. */
+static berth_status extract(FILE **out, const struct column *column, const char **paths, size_t *count,
+                            char fd_path[32]) {
+    size_t kept = 0;
     *out = tmpfile();
     if (!*out) BERTH_FAIL(BERTH_E_IO, "temporary file: %s", strerror(errno));
-    for (int i = 0; i < count; i++)
-        BERTH_TRY(copy_column(*out, files[i], column));
+    for (size_t i = 0; i < *count; i++) {
+        if (berth_glob("*.tsv", paths[i]))
+            BERTH_TRY(copy_column(*out, paths[i], column));
+        else
+            paths[kept++] = paths[i];
+    }
+    if (kept == *count)
+        BERTH_FAIL(BERTH_E_USAGE, "vocab: --column %s: none of the files is a *.tsv", column->name);
     if (fflush(*out) != 0) BERTH_FAIL(BERTH_E_IO, "temporary file: %s", strerror(errno));
+    snprintf(fd_path, 32, "/dev/fd/%d", fileno(*out));
+    paths[kept++] = fd_path;
+    *count = kept;
     return BERTH_OK;
 }
 
@@ -107,18 +118,14 @@ static berth_status run(const struct cli_args *args) {
     struct berth_tokenizer *t = NULL;
     FILE *extracted = NULL;
     char fd_path[32];
-    const char *one = fd_path;
-    const char *const *files = args->positional;
-    int count = args->positional_count;
+    const char **files = NULL;
+    size_t count = (size_t)args->positional_count;
     BERTH_TRY(read_options(args, &o, &column));
     const char *folder = cli_value(args, "out");
-    if (column.name) {
-        BERTH_TRY_OUT(extract(&extracted, &column, files, count));
-        snprintf(fd_path, sizeof fd_path, "/dev/fd/%d", fileno(extracted));
-        files = &one;
-        count = 1;
-    }
-    BERTH_TRY_OUT(berth_vocab_train(&t, files, (size_t)count, &o));
+    BERTH_TRY_OUT(berth_calloc(&files, count, sizeof files[0]));
+    memcpy(files, args->positional, count * sizeof files[0]);
+    if (column.name) BERTH_TRY_OUT(extract(&extracted, &column, files, &count, fd_path));
+    BERTH_TRY_OUT(berth_vocab_train(&t, files, count, &o));
     BERTH_TRY_OUT(berth_make_folders(folder));
     BERTH_TRY_OUT(berth_tokenizer_save(t, folder));
     if ((int64_t)berth_tokenizer_size(t) < o.size)
@@ -127,6 +134,7 @@ static berth_status run(const struct cli_args *args) {
     BERTH_TRY_OUT(cli_out_f("%s/vocab.txt\t%zu\n", folder, berth_tokenizer_size(t)));
 out:
     if (extracted) fclose(extracted);
+    free(files);
     berth_tokenizer_free(t);
     return status;
 }
@@ -137,7 +145,7 @@ static const struct cli_option options[] = {
     {"lowercase", "true|false", "lower-case and strip accents (default true)"},
     {"min-frequency", "N", "pairs seen less often are not merged (default 2)"},
     {"column", "NAME|K",
-     "one column of tab-separated files: by the header's name, or K from 0 without a header"},
+     "of *.tsv files this column alone: by the header's name, or K from 0 without a header"},
     {NULL, NULL, NULL},
 };
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # lib.sh: what the command tests share. Sourced by test_*.sh, which run under `set -eu`.
 #
 #   $berth  the program      $tmp  a folder of this test's own, removed at the end      $out $err  of the last `run`
@@ -75,7 +76,7 @@ make_world() {
     write_reviews "$tmp/world/train.tsv" 16 0
     write_reviews "$tmp/world/dev.tsv" 8 40
     write_reviews "$tmp/world/test.tsv" 8 81
-    "$berth" vocab "$tmp/world/talk/train/seq.in" "$tmp/world/train.tsv" --size 200 --out "$tmp/world/vocab" \
+    "$berth" vocab "$tmp/world/talk/train/seq.in" "$tmp/world/train.tsv" --column sentence --size 200 --out "$tmp/world/vocab" \
         > /dev/null 2> "$err" || fail "berth vocab failed"
     config=$tmp/world/world.yaml
     run=$tmp/run

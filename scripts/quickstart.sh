@@ -1,0 +1,55 @@
+#!/bin/sh
+# From a fresh clone to a trained model with three heads, on a CPU, in a few minutes. Repeats without harm: what is
+# there is reused, a training that was stopped goes on.
+set -eu
+cd "$(dirname "$0")/.."
+
+step() {
+    printf '\n== %s\n' "$1"
+}
+
+step "1/8 packages"
+scripts/setup.sh
+
+step "2/8 build (build/)"
+[ -f build/build.ninja ] || cmake --preset cpu -DBERTH_TESTS=OFF
+cmake --build build --target berth berth-demo-data
+
+step "3/8 demo data: the project's own sentences (build/demo-data/)"
+[ -f build/demo-data/.complete ] || { build/berth-demo-data build/demo-data && touch build/demo-data/.complete; }
+find build/demo-data -type f -not -name .complete | sort | xargs wc -l
+
+step "4/8 vocabulary (build/demo-vocab/)"
+[ -f build/demo-vocab/vocab.txt ] || build/berth vocab \
+    build/demo-data/assistant/train/seq.in build/demo-data/reviews/train.tsv --column sentence \
+    --size 1500 --out build/demo-vocab
+
+step "5/8 training: three tasks at once on one backbone (configs/demo.yaml -> runs/demo/)"
+build/berth train configs/demo.yaml --resume
+
+step "6/8 the model's scores on the test rows"
+build/berth eval runs/demo configs/demo.yaml --split test
+
+step "7/8 predictions of all heads, each sentence in one pass"
+sentences=build/demo-sentences.txt
+cat > "$sentences" <<'END'
+could you call anna to remind ben about the team lunch
+please move the team lunch from friday to next monday
+the food was not bad but the service was awful
+END
+build/berth predict runs/demo "$sentences" --header
+echo
+build/berth predict runs/demo "$sentences" --format json
+
+step "8/8 embeddings: three sentences, and their shape"
+head -n 3 "$sentences" | build/berth embed runs/demo --format tsv | cut -f 1-6 | sed 's/$/\t.../'
+
+step "where everything lies"
+cat <<'END'
+program              build/berth            (build/berth help)
+data, vocabulary     build/demo-data/  build/demo-vocab/
+run                  runs/demo/             (configuration, log, metrics.jsonl, checkpoints)
+trained model        runs/demo/best/        (config.json, model.safetensors, vocab.txt, heads: the usual folder)
+ask it something     echo "SENTENCE" | build/berth predict runs/demo
+what it is made of   build/berth inspect runs/demo/best
+END
