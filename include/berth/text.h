@@ -81,11 +81,12 @@ berth_status berth_tokenizer_save(const struct berth_tokenizer *t, const char *f
 
 /* Trains a WordPiece vocabulary: special tokens, the alphabet (its most frequent `alphabet_limit` characters), then
  * merges of the most frequent pair (byte-pair style, as the reference's trainer), ties by the pieces' text: the same
- * files give the same vocabulary. Word counts are held in memory, files are streamed. */
+ * files give the same vocabulary. Word counts are held in memory, files are streamed. A size that cannot hold the
+ * special tokens and the alphabet, and files without a word, are errors (BERTH_E_USAGE, BERTH_E_FORMAT). */
 struct berth_vocab_options {
     int64_t size;          /* wanted entries, special tokens included */
-    int64_t min_frequency; /* of a pair; default 2 */
-    int64_t alphabet_limit; /* default 1000 */
+    int64_t min_frequency;  /* of a pair; 0: 2 */
+    int64_t alphabet_limit; /* 0: 1000 */
     bool lowercase;
 };
 berth_status berth_vocab_train(struct berth_tokenizer **out, const char *const *files, size_t file_count,
