@@ -16,8 +16,8 @@
  *
  * Losses. An optimizer step draws `step_rows` rows, split in one or more batches (accumulation); of these
  * `task_rows` carry a label for the task, in `task_items` labelled items. With weight w the task's part of the
- * step's loss is  w * share * (sum of item losses / task_items), share = task_rows / step_rows for mixed batches
- * and 1 when a step holds one task.
+ * step's loss is  w * share * (sum of item losses / task_items), share = task_rows / step_rows for mixed
+ * batches and 1 when a step holds one task.
  */
 #ifndef BERTH_BATCH_H
 #define BERTH_BATCH_H
@@ -55,6 +55,7 @@ struct berth_batch {
     int64_t *source_row;     /* [B] */
     int task_count;
     struct berth_items *items; /* [task_count] */
+    int32_t *scratch;          /* [T] private: for sorting */
     int64_t token_capacity, sequence_capacity;
     int task_capacity;
 };
@@ -79,11 +80,12 @@ struct berth_labels {
 };
 void berth_labels_init(struct berth_labels *l);
 void berth_labels_deinit(struct berth_labels *l);
-/* The class of a name, added when new. */
+/* The class of a name, added when new. out may be NULL. */
 berth_status berth_labels_add(struct berth_labels *l, const char *name, int32_t *out) BERTH_CHECKED;
 int32_t berth_labels_find(const struct berth_labels *l, const char *name); /* -1: none */
 /* Sorts bytewise and renumbers ("O" first when it is there): numbering does not depend on the order of rows. */
 berth_status berth_labels_sort(struct berth_labels *l) BERTH_CHECKED;
+/* `to` is initialised; what it held is replaced. */
 berth_status berth_labels_copy(struct berth_labels *to, const struct berth_labels *from) BERTH_CHECKED;
 bool berth_labels_equal(const struct berth_labels *a, const struct berth_labels *b);
 

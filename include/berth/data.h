@@ -4,7 +4,7 @@
  *     BERTH_TRY(berth_data_open(&d, config, tokenizer, NULL, 0, BERTH_ALL_SPLITS)); // or reuses the cache
  *     struct berth_feeder *f;
  *     BERTH_TRY(berth_feeder_create(&f, d, &options));
- *     while (berth_feeder_step(f) < total) {
+ *     for (int64_t step = 0; step < total; step++) {
  *         BERTH_TRY(berth_feeder_next(f));                           // one optimizer step
  *         for (int i = 0; i < berth_feeder_batch_count(f); i++) use(berth_feeder_batch(f, i));
  *     }
@@ -29,19 +29,21 @@ const char *berth_split_name(enum berth_split split); /* "train", "dev", "test" 
 
 /* One split of one source, packed; a read-only view of a file that is mapped. */
 struct berth_dataset {
-    int64_t rows;                /* R */
+    int64_t rows; /* R */
     int64_t token_count;
     int64_t word_count;
-    const int64_t *offset;       /* [R+1] first token of a row */
-    const int32_t *tokens;       /* [token_count] special tokens included */
-    const uint8_t *segments;     /* [token_count] */
-    const int64_t *word_offset;  /* [R+1] first word of a row */
-    const int32_t *word_token;   /* [word_count] index within the row of the word's first piece; -1: cut off */
-    const int32_t **labels;      /* [tasks of the data] NULL when the source does not carry the task;
+    const int64_t *offset;      /* [R+1] first token of a row */
+    const int32_t *tokens;      /* [token_count] special tokens included */
+    const uint8_t *segments;    /* [token_count] */
+    const int64_t *word_offset; /* [R+1] first word of a row */
+    const int32_t *word_token;  /* [word_count] index within the row of the word's first piece; -1: cut off, or
+                                   without pieces. Words are kept where a tagging task reads the source, and of
+                                   seqfiles */
+    const int32_t *const *labels; /* [tasks of the data] NULL when the source does not carry the task;
                                     classification [R], tagging [word_count] */
-    int64_t rows_cut;            /* rows longer than max_length */
-    int64_t words_cut;
-    int64_t *unknown_labels;     /* [tasks] */
+    int64_t rows_cut;             /* rows longer than max_length */
+    int64_t words_cut;            /* of word_count */
+    int64_t *unknown_labels;      /* [tasks] */
 };
 
 struct berth_source {
@@ -85,11 +87,14 @@ struct berth_feeder_options {
 
 struct berth_feeder;
 
-/* Proportional sampling: in an epoch each training row of each source is drawn once, in an order that is a pure
- * function of (seed, epoch). Rows are shuffled over all sources; within a window of 64 steps rows of near length
- * are put together; then the steps of the window are shuffled. With one_task a step draws rows of one task only
- * and feeds that head alone: an epoch then draws each task's rows once, tasks interleaved by a shuffled order.
- * Within a batch rows of one source lie together. Borrows d. */
+/* Proportional sampling: in an epoch each training row that carries a label of some task is drawn once, in an
+ * order that is a pure function of (seed, epoch). Rows are shuffled over all sources; within a window of 64
+ * steps rows of near length are put together; then the steps of the window are shuffled. With one_task a step
+ * draws rows of one task only and feeds that head alone: an epoch then draws each task's rows once, tasks
+ * interleaved by a shuffled order. With both batch_size and batch_tokens both limits hold; a row longer than
+ * batch_tokens is a step of its own. An ordinal is the row's place in the step, however the step is split.
+ * Within a batch rows of one source lie together. A task whose source has no training split is BERTH_E_USAGE.
+ * Borrows d. */
 berth_status berth_feeder_create(struct berth_feeder **out, const struct berth_data *d,
                                  const struct berth_feeder_options *options) BERTH_CHECKED;
 void berth_feeder_free(struct berth_feeder *f);
@@ -99,14 +104,14 @@ berth_status berth_feeder_epoch_steps(struct berth_feeder *f, int64_t epoch, int
 berth_status berth_feeder_next(struct berth_feeder *f) BERTH_CHECKED;
 int berth_feeder_batch_count(const struct berth_feeder *f); /* <= accumulate; empty ones are left out */
 const struct berth_batch *berth_feeder_batch(const struct berth_feeder *f, int index);
-int64_t berth_feeder_epoch(const struct berth_feeder *f);      /* of the step prepared last */
+int64_t berth_feeder_epoch(const struct berth_feeder *f); /* of the step prepared last */
 /* The state is two integers: epoch, and steps of it already taken. */
 void berth_feeder_state(const struct berth_feeder *f, int64_t *epoch, int64_t *steps_done);
 berth_status berth_feeder_restore(struct berth_feeder *f, int64_t epoch, int64_t steps_done) BERTH_CHECKED;
 
 /* ---- the order of evaluation: all rows of one source's split, longest first, `batch_size` sequences a batch;
- * items of every task that the source carries (all words that were not cut off, all sequences), labels included.
- * source/source_row of the batch tell where each sequence belongs. */
+ * items of every task that the source carries (all words that were not cut off, all sequences), labels
+ * included. source/source_row of the batch tell where each sequence belongs. */
 struct berth_scan;
 berth_status berth_scan_create(struct berth_scan **out, const struct berth_data *d, size_t source,
                                enum berth_split split, int64_t batch_size) BERTH_CHECKED;
@@ -114,9 +119,10 @@ void berth_scan_free(struct berth_scan *s);
 /* *out is NULL after the last batch; borrowed until the next call. */
 berth_status berth_scan_next(struct berth_scan *s, const struct berth_batch **out) BERTH_CHECKED;
 
-/* ---- rows for prediction: adds [CLS] text [SEP] (pair [SEP]) to a batch, cut to max_length, with one item a task:
- * sentence-level tasks the sequence, token-level tasks each word (split at white space) that was not cut off.
- * words: start and end byte of each white-space word; owned by the caller (free). */
+/* ---- rows for prediction: adds [CLS] text [SEP] (pair [SEP]) to a batch, cut to max_length, with one item a
+ * task: sentence-level tasks the sequence, token-level tasks each word (split at white space) that was not cut
+ * off. words: start and end byte of each white-space word, none where no task is token-level; owned by the
+ * caller (free). words and word_count may be NULL. */
 struct berth_word_span {
     int32_t start, end; /* bytes of the text */
     int32_t token;      /* row within the sequence of its first piece; -1: cut off or without pieces */
@@ -130,10 +136,10 @@ berth_status berth_data_add_text(struct berth_batch *b, const struct berth_token
 struct berth_row {
     const char *text;      /* ended by a zero byte, valid UTF-8, borrowed until the next row */
     const char *text_pair; /* or NULL */
-    bool pre_split;        /* text is words separated by single spaces, tags belong to them */
+    bool pre_split;        /* text is words separated by single spaces */
     size_t label_count;
-    const char **labels;   /* [label_count] as asked at opening; NULL: missing; tagging: tags by spaces */
-    int64_t line;          /* 1-based, for messages */
+    const char **labels; /* [label_count] as asked at opening; NULL: missing; tagging: tags by spaces */
+    int64_t line;        /* 1-based, for messages */
 };
 
 #endif /* BERTH_DATA_H */

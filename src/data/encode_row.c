@@ -1,0 +1,110 @@
+/* encode_row.c: a row's text as tokens, the same for packing and for prediction.
+ *
+ *     single   [CLS] text [SEP]                 segments 0
+ *     pair     [CLS] text [SEP] pair [SEP]      segments 0 up to the first [SEP], then 1
+ *
+ * Cutting to max_length follows the reference's fast tokenizer ("longest first" as its Rust code computes it in
+ * one go): the shorter text stays whole while the longer one can give way; when both are too long each gets
+ * half the room, the odd token going to the text that was longer, or to the pair when they were equal.
+ */
+#include "data/data_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void row_encoder_init(struct row_encoder *e, const struct berth_tokenizer *t, int64_t max_length) {
+    memset(e, 0, sizeof *e);
+    e->tokenizer = t;
+    e->max_length = max_length;
+    berth_encoding_init(&e->text);
+    berth_encoding_init(&e->pair);
+}
+
+void row_encoder_deinit(struct row_encoder *e) {
+    berth_encoding_deinit(&e->text);
+    berth_encoding_deinit(&e->pair);
+    free(e->tokens);
+    free(e->segments);
+    free(e->words);
+    memset(e, 0, sizeof *e);
+}
+
+void row_cut(size_t *text, size_t *pair, size_t room) {
+    if (*text + *pair <= room) return;
+    size_t shorter = *text < *pair ? *text : *pair;
+    bool text_longer = *text > *pair;
+    size_t longer = shorter > room ? shorter : room - shorter > shorter ? room - shorter : shorter;
+    if (shorter + longer > room) {
+        shorter = room / 2;
+        longer = shorter + room % 2;
+    }
+    *text = text_longer ? longer : shorter;
+    *pair = text_longer ? shorter : longer;
+}
+
+/* Encodes word by word; e->words[i].token counts from the text's first piece for now. */
+static berth_status encode_words(struct row_encoder *e, const char *text, size_t size) {
+    struct word_cursor w = {.text = text, .size = size};
+    while (word_next(&w)) {
+        BERTH_TRY(berth_grow(&e->words, &e->word_capacity, e->word_count + 1, sizeof *e->words));
+        struct row_word *word = &e->words[e->word_count];
+        size_t before = e->text.count;
+        BERTH_TRY(berth_tokenizer_encode_word(e->tokenizer, &e->text, text + w.start, w.end - w.start,
+                                              (int32_t)e->word_count));
+        word->start = (int32_t)w.start;
+        word->end = (int32_t)w.end;
+        word->token = e->text.count > before ? (int32_t)before : -1;
+        word->cut = false;
+        e->word_count++;
+    }
+    return BERTH_OK;
+}
+
+static void put(struct row_encoder *e, int32_t token, int32_t segment) {
+    e->tokens[e->length] = token;
+    e->segments[e->length] = segment;
+    e->length++;
+}
+
+berth_status row_encode(struct row_encoder *e, const char *text, const char *pair, bool by_words) {
+    size_t size = strlen(text);
+    if (size > INT32_MAX - 1)
+        BERTH_FAIL(BERTH_E_FORMAT, "a text of %zu bytes; at most 2 GiB are possible", size);
+    berth_encoding_reset(&e->text);
+    berth_encoding_reset(&e->pair);
+    e->length = 0;
+    e->word_count = 0;
+    if (by_words)
+        BERTH_TRY(encode_words(e, text, size));
+    else
+        BERTH_TRY(berth_tokenizer_encode(e->tokenizer, &e->text, text, size));
+    if (pair) BERTH_TRY(berth_tokenizer_encode(e->tokenizer, &e->pair, pair, strlen(pair)));
+
+    int64_t special = pair ? 3 : 2;
+    BERTH_ASSERT_MSG(e->max_length >= special, "max_length %lld", (long long)e->max_length);
+    size_t kept = e->text.count, kept_pair = e->pair.count;
+    size_t room = (size_t)(e->max_length - special);
+    e->cut = kept + kept_pair > room;
+    if (pair)
+        row_cut(&kept, &kept_pair, room);
+    else if (kept > room)
+        kept = room;
+
+    size_t length = kept + kept_pair + (size_t)special;
+    BERTH_TRY(berth_grow(&e->tokens, &e->token_capacity, length, sizeof *e->tokens));
+    BERTH_TRY(berth_grow(&e->segments, &e->segment_capacity, length, sizeof *e->segments));
+    const struct berth_special_tokens ids = berth_tokenizer_special(e->tokenizer);
+    put(e, ids.cls, 0);
+    for (size_t i = 0; i < kept; i++)
+        put(e, e->text.ids[i], 0);
+    put(e, ids.sep, 0);
+    for (size_t i = 0; pair && i < kept_pair; i++)
+        put(e, e->pair.ids[i], 1);
+    if (pair) put(e, ids.sep, 1);
+    for (size_t i = 0; i < e->word_count; i++) {
+        struct row_word *word = &e->words[i];
+        word->cut = word->token >= (int32_t)kept;
+        word->token = word->token < 0 || word->cut ? -1 : word->token + 1;
+    }
+    return BERTH_OK;
+}
