@@ -17,9 +17,10 @@
  * soon as they are dropped (berth_tape_drop).
  * Accumulation: the first contribution to an activation's gradient is written (=), later ones added (+=);
  * parameters' gradients are always added to: the caller zeroes them once an optimizer step.
- * Memory: one arena of device memory; step memory is handed out by size from free lists, gradients of activations
- * return as soon as they were used. After the first steps of a size no memory is asked of the system
- * (berth_tape_allocations counts). One tape is used by one thread.
+ * Memory: one arena of device memory; step memory is handed out from its free ranges, gradients of activations
+ * return as soon as they were used. An activation lives until the caller dropped it and the record is done with it.
+ * After the first steps of a size no memory is asked of the system (berth_tape_allocations counts). One tape is
+ * used by one thread.
  */
 #ifndef BERTH_TAPE_H
 #define BERTH_TAPE_H
@@ -35,7 +36,7 @@ struct berth_tensor {
     bool needs_grad;
     bool is_parameter;
     bool grad_written; /* activations: the gradient holds something */
-    bool held;         /* the caller may still use it: until berth_tape_drop */
+    bool dropped;      /* the caller does not use it any more */
     int references;    /* recorded nodes that still read data in backward */
     size_t bytes;      /* of data when the tape owns it, else 0 */
 };
@@ -44,7 +45,8 @@ struct berth_tape;
 
 berth_status berth_tape_create(struct berth_tape **out, struct berth_device *dev) BERTH_CHECKED;
 void berth_tape_free(struct berth_tape *tape);
-/* Begins a step: all tensors of the step before are gone. record: false for inference (nothing is saved). */
+/* Begins a step: all tensors of the step before are gone. record: false for inference (nothing is saved). A step
+ * that had to ask the device for more is followed by one request for a single block of the whole size. */
 void berth_tape_reset(struct berth_tape *tape, bool record);
 struct berth_device *berth_tape_device(struct berth_tape *tape);
 size_t berth_tape_memory(const struct berth_tape *tape);       /* bytes held from the device */
@@ -61,11 +63,13 @@ berth_status berth_tape_upload(struct berth_tape *tape, const void **out, const 
 /* An uninitialised step tensor / raw step memory. */
 berth_status berth_tape_tensor(struct berth_tape *tape, struct berth_tensor **out, enum berth_dtype dtype, int rank,
                                const int64_t *shape) BERTH_CHECKED;
-/* The caller will not use this tensor again (it may still be on the record). Optional: frees memory early. */
+/* The caller will not use this tensor again (it may still be on the record). Optional: frees memory early. Twice, or
+ * NULL, is allowed; an operation over a dropped tensor is a mistake. */
 void berth_tape_drop(struct berth_tape *tape, struct berth_tensor *t);
-/* Walks back from a scalar: d loss/d loss = 1. */
+/* Walks back from a scalar: d loss/d loss = 1. Once a step: it uses up the record, and later operations of the step
+ * are not recorded. Data of tensors that were not dropped stay readable. A loss that needs no gradient: nothing. */
 berth_status berth_tape_backward(struct berth_tape *tape, struct berth_tensor *loss) BERTH_CHECKED;
-/* Walks back from several tensors with given gradients (device memory, same shapes). */
+/* Walks back from several tensors with given gradients (device memory, same shapes; only read). */
 berth_status berth_tape_backward_from(struct berth_tape *tape, struct berth_tensor *const *outputs,
                                       const void *const *gradients, int count) BERTH_CHECKED;
 
@@ -94,7 +98,7 @@ berth_status berth_op_linear(struct berth_tape *tape, struct berth_tensor **out,
 /* [T, N] = f(x + bias); bias may be NULL */
 berth_status berth_op_bias_act(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
                                struct berth_tensor *bias, enum berth_activation kind) BERTH_CHECKED;
-/* [T, H] = layernorm(dropout(x) + residual); residual and dropout may be NULL. x's memory is reused. */
+/* [T, H] = layernorm(dropout(x) + residual); residual and dropout may be NULL. x is dropped: its memory is reused. */
 berth_status berth_op_layernorm(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
                                 struct berth_tensor *residual, struct berth_tensor *gamma,
                                 struct berth_tensor *beta, float eps,
@@ -122,8 +126,9 @@ berth_status berth_op_scaled_sum(struct berth_tape *tape, struct berth_tensor **
 berth_status berth_op_add(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *a,
                           struct berth_tensor *b) BERTH_CHECKED;
 
-/* ---- check of a whole graph: rebuild() records it anew and gives its loss; compares the analytic gradient of one
- * parameter along a random direction with (loss(+h) - loss(-h)) / 2h. Writes both to *analytic and *numeric. */
+/* ---- check of a whole graph: rebuild() records it anew (the tape was reset) and gives its loss; compares the
+ * analytic gradient of one parameter with (loss(+h) - loss(-h)) / 2h, every value of it moved up or down by h as
+ * `seed` draws. Writes both to *analytic and *numeric. data is restored, grad holds the gradient afterwards. */
 typedef berth_status berth_rebuild(struct berth_tape *tape, struct berth_tensor **loss, void *user);
 berth_status berth_tape_check_direction(struct berth_tape *tape, berth_rebuild *rebuild, void *user, float *data,
                                         float *grad, int64_t count, uint64_t seed, float h, double *analytic,

@@ -1,41 +1,55 @@
-/* op_embed.c: y[t] = token[ids[t]] + position[pos[t]] (+ segment[seg[t]]); each table's gradient sums the rows of dy
- * that used an entry, in the order of `*_order`. */
+/* op_embed.c: y[T, H] = token[ids[t]] + position[pos[t]] (+ segment[seg[t]])
+ *
+ *     dtable[i] += Σ_{t: ids[t] = i} dy[t]     for each of the three tables
+ *
+ * Nothing is saved. The arrays of rows are the caller's and live until the step's end. */
 #include "tape/tape_priv.h"
+
+enum { EMBED_TOKEN, EMBED_POSITION, EMBED_SEGMENT, EMBED_INPUTS };
+
+static void check_table(const struct berth_tensor *table, const struct berth_tensor *token, const char *name) {
+    tensor_check_input(table, "embedding", name);
+    BERTH_ASSERT_MSG(table->rank == 2 && token->rank == 2 && table->shape[1] == token->shape[1],
+                     "embedding: token %s, %s %s", tensor_describe(token).text, name,
+                     tensor_describe(table).text);
+    BERTH_ASSERT_MSG(table->is_parameter, "embedding: %s is no parameter", name);
+}
 
 berth_status berth_op_embedding(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *token,
                                 struct berth_tensor *position, struct berth_tensor *segment,
                                 const struct berth_embedding_rows *rows) {
-    int64_t hidden = token->shape[1];
-    BERTH_ASSERT_MSG(position->shape[1] == hidden && (!segment || segment->shape[1] == hidden),
-                     "token %s, position %s", tensor_shape_text(token), tensor_shape_text(position));
-    BERTH_ASSERT(!segment || rows->segments);
     struct berth_tensor *y = NULL;
-    BERTH_TRY(berth_tape_tensor(tape, &y, BERTH_F32, 2, (int64_t[]){rows->count, hidden}));
-    BERTH_TRY(BERTH_OP(tape->dev, embedding_forward(y->data, token->data, position->data,
-                                                    segment ? segment->data : NULL, rows->tokens, rows->positions,
-                                                    segment ? rows->segments : NULL, rows->count, hidden, y->dtype,
-                                                    tape->dev->stream)));
-    if (tape_needs_grad(tape, (struct berth_tensor *[]){token, position, segment}, 3)) {
-        struct tape_node *node = NULL;
-        BERTH_TRY(tape_record(tape, &node, TAPE_OP_embedding, y));
-        node->in[0] = token;
-        node->in[1] = position;
-        node->in[2] = segment;
-        node->u.embedding = *rows;
-    }
+    struct berth_tensor *const inputs[EMBED_INPUTS] = {token, position, segment};
+    tensor_check_input(token, "embedding", "token");
+    check_table(token, token, "token");
+    check_table(position, token, "position");
+    if (segment != NULL) check_table(segment, token, "segment");
+    BERTH_ASSERT_MSG(rows->count >= 0, "embedding: %lld rows", (long long)rows->count);
+    BERTH_TRY(tensor_output(tape, &y, BERTH_F32, 2, rows->count, token->shape[1]));
+    if (rows->count > 0)
+        BERTH_TRY(
+            BERTH_OP(tape->dev, embedding_forward(y->data, token->data, position->data,
+                                                  segment == NULL ? NULL : segment->data, rows->tokens,
+                                                  rows->positions, segment == NULL ? NULL : rows->segments,
+                                                  rows->count, y->shape[1], y->dtype, tape->dev->stream)));
     *out = y;
+    if (!tape_needs(tape, inputs, EMBED_INPUTS)) return BERTH_OK;
+    struct tape_node *node = NULL;
+    BERTH_TRY(tape_record(tape, &node, TAPE_EMBEDDING, y, inputs, EMBED_INPUTS));
+    tape_set_arguments(node, rows, sizeof *rows);
     return BERTH_OK;
 }
 
-berth_status tape_backward_embedding(struct berth_tape *tape, struct tape_node *node) {
-    const struct berth_embedding_rows *r = &node->u.embedding;
-    const int32_t *ids[3] = {r->tokens, r->positions, r->segments};
-    const int32_t *order[3] = {r->token_order, r->position_order, r->segment_order};
-    for (int i = 0; i < 3; i++) {
-        struct berth_tensor *table = node->in[i];
-        if (!table || !table->needs_grad) continue;
-        BERTH_TRY(BERTH_OP(tape->dev, embedding_backward(table->grad, node->out->grad, ids[i], order[i], r->count,
-                                                         table->shape[1], node->out->dtype, tape->dev->stream)));
+berth_status op_embedding_backward(struct berth_tape *tape, struct tape_node *node) {
+    const struct berth_embedding_rows *rows = (const void *)node->arguments;
+    const struct berth_tensor *y = node->out;
+    const int32_t *const ids[EMBED_INPUTS] = {rows->tokens, rows->positions, rows->segments};
+    const int32_t *const order[EMBED_INPUTS] = {rows->token_order, rows->position_order, rows->segment_order};
+    for (int i = 0; i < EMBED_INPUTS; i++) {
+        const struct berth_tensor *table = node->in[i];
+        if (!tensor_wants(table)) continue;
+        BERTH_TRY(BERTH_OP(tape->dev, embedding_backward(table->grad, y->grad, ids[i], order[i], rows->count,
+                                                         y->shape[1], y->dtype, tape->dev->stream)));
     }
     return BERTH_OK;
 }

@@ -1,85 +1,107 @@
-/* op_norm.c: pre = dropout(x) + residual,  y = (pre - mean) rstd gamma + beta
+/* op_norm.c: y[T, H] = norm(pre) gamma + beta, pre = dropout(x) + residual
  *
- *   dgamma += Σ_t dy xhat   dbeta += Σ_t dy   dpre by the chain rule   dresidual (+)= dpre   dx = mask dpre
+ *     dgamma += Σ_t dy xhat    dbeta += Σ_t dy    dresidual (+)= dpre    dx (+)= dropout mask of dpre
  *
- * x is the output of a product that nobody else reads: its memory becomes `pre`, which backward needs, so a layer
- * norm costs one tensor, not three. dx takes dy's place. */
+ * pre is saved with its row statistics. It takes x's memory, so x is dropped here; where x is still read by
+ * another node, or is the caller's, pre gets memory of its own. dx is computed in dy's memory, which becomes
+ * dx; where x needs none, it becomes the residual's gradient. */
 #include "tape/tape_priv.h"
 
-/* x's own memory where the tape owns it and no node reads it, else fresh. */
-static berth_status place_pre(struct berth_tape *tape, struct tape_node *node, struct berth_tensor *x,
-                              void **pre) {
-    if (x->bytes > 0 && x->references == 0) {
-        *pre = node->mem[0] = x->data;
-        node->mem_bytes[0] = x->bytes;
-        return BERTH_OK;
-    }
-    BERTH_TRY(tape_node_memory(tape, node, 0, tensor_bytes(x)));
-    *pre = node->mem[0];
+enum { NORM_X, NORM_RESIDUAL, NORM_GAMMA, NORM_BETA, NORM_INPUTS };
+enum { KEPT_PRE, KEPT_MEAN, KEPT_RSTD };
+
+static void check_norm(const struct berth_tensor *x, const struct berth_tensor *residual,
+                       const struct berth_tensor *gamma, const struct berth_tensor *beta) {
+    tensor_check_input(x, "layernorm", "x");
+    tensor_check_input(gamma, "layernorm", "gamma");
+    tensor_check_input(beta, "layernorm", "beta");
+    BERTH_ASSERT_MSG(x->rank == 2 && tensor_is_vector(gamma, x->shape[1]) &&
+                         tensor_is_vector(beta, x->shape[1]),
+                     "layernorm: x %s, gamma %s, beta %s", tensor_describe(x).text, tensor_describe(gamma).text,
+                     tensor_describe(beta).text);
+    BERTH_ASSERT_MSG(gamma->is_parameter && beta->is_parameter, "layernorm: gamma or beta is no parameter");
+    if (residual == NULL) return;
+    tensor_check_input(residual, "layernorm", "residual");
+    BERTH_ASSERT_MSG(residual != x && tensor_same_shape(x, residual), "layernorm: x %s, residual %s",
+                     tensor_describe(x).text, tensor_describe(residual).text);
+}
+
+/* Memory for pre: x's, which x then has no more, or new. */
+static berth_status take_pre(struct berth_tape *tape, struct berth_tensor *x, struct tape_kept *pre) {
+    pre->bytes = tensor_bytes(x);
+    if (x->bytes == 0 || x->references > 0) return step_memory_alloc(&tape->memory, &pre->data, pre->bytes);
+    pre->data = x->data;
+    x->data = NULL;
+    x->bytes = 0;
     return BERTH_OK;
 }
 
 berth_status berth_op_layernorm(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
                                 struct berth_tensor *residual, struct berth_tensor *gamma,
-                                struct berth_tensor *beta, float eps, const struct berth_tape_dropout *dropout) {
-    BERTH_ASSERT_MSG(x->rank == 2 && tensor_count(gamma) == x->shape[1] && tensor_count(beta) == x->shape[1],
-                     "x %s, gamma %s, beta %s", tensor_shape_text(x), tensor_shape_text(gamma),
-                     tensor_shape_text(beta));
-    BERTH_ASSERT_MSG(!residual || tensor_count(residual) == tensor_count(x), "x %s, residual %s",
-                     tensor_shape_text(x), tensor_shape_text(residual));
-    int64_t rows = x->shape[0], hidden = x->shape[1];
-    struct berth_dropout mask;
-    bool masked = tape_dropout_set(&mask, dropout);
+                                struct berth_tensor *beta, float eps,
+                                const struct berth_tape_dropout *dropout) {
     struct berth_tensor *y = NULL;
-    BERTH_TRY(berth_tape_tensor(tape, &y, x->dtype, 2, x->shape));
-    struct tape_node *node = NULL;
-    void *pre = NULL;
-    float *mean = NULL, *rstd = NULL;
-    if (tape_needs_grad(tape, (struct berth_tensor *[]){x, residual, gamma, beta}, 4)) {
-        BERTH_TRY(tape_record(tape, &node, TAPE_OP_layernorm, y));
-        node->in[0] = x;
-        node->in[1] = residual;
-        node->in[2] = gamma;
-        node->in[3] = beta;
-        node->dropout = mask;
-        node->has_dropout = masked;
-        BERTH_TRY(place_pre(tape, node, x, &pre));
-        BERTH_TRY(tape_node_memory(tape, node, 1, (size_t)rows * sizeof(float)));
-        BERTH_TRY(tape_node_memory(tape, node, 2, (size_t)rows * sizeof(float)));
-        mean = node->mem[1];
-        rstd = node->mem[2];
+    struct berth_tensor *const inputs[NORM_INPUTS] = {x, residual, gamma, beta};
+    const struct berth_dropout mask = tape_dropout(dropout);
+    struct tape_kept pre = {0}, mean = {0}, rstd = {0};
+    check_norm(x, residual, gamma, beta);
+    const int64_t rows = x->shape[0], hidden = x->shape[1];
+    const void *x_data = x->data;
+    const bool needs = tape_needs(tape, inputs, NORM_INPUTS);
+    BERTH_TRY(tensor_output(tape, &y, x->dtype, 2, rows, hidden));
+    if (needs) {
+        mean.bytes = rstd.bytes = (size_t)rows * sizeof(float);
+        BERTH_TRY(step_memory_alloc(&tape->memory, &mean.data, mean.bytes));
+        BERTH_TRY(step_memory_alloc(&tape->memory, &rstd.data, rstd.bytes));
+        BERTH_TRY(take_pre(tape, x, &pre));
     }
-    BERTH_TRY(BERTH_OP(tape->dev, layernorm_forward(y->data, pre, mean, rstd, x->data,
-                                                    residual ? residual->data : NULL, gamma->data, beta->data, rows,
-                                                    hidden, eps, masked ? &mask : NULL, x->dtype,
-                                                    tape->dev->stream)));
-    if (pre == x->data) x->data = NULL; /* the node's now */
+    if (rows > 0)
+        BERTH_TRY(BERTH_OP(tape->dev,
+                           layernorm_forward(y->data, pre.data, mean.data, rstd.data, x_data,
+                                             residual == NULL ? NULL : residual->data, gamma->data, beta->data,
+                                             rows, hidden, eps, &mask, x->dtype, tape->dev->stream)));
+    berth_tape_drop(tape, x);
     *out = y;
+    if (!needs) return BERTH_OK;
+    struct tape_node *node = NULL;
+    BERTH_TRY(tape_record(tape, &node, TAPE_LAYERNORM, y, inputs, NORM_INPUTS));
+    tape_set_arguments(node, &mask, sizeof mask);
+    tape_keep(node, KEPT_PRE, pre.data, pre.bytes);
+    tape_keep(node, KEPT_MEAN, mean.data, mean.bytes);
+    tape_keep(node, KEPT_RSTD, rstd.data, rstd.bytes);
     return BERTH_OK;
 }
 
-berth_status tape_backward_layernorm(struct berth_tape *tape, struct tape_node *node) {
-    struct berth_device *dev = tape->dev;
-    struct berth_tensor *x = node->in[0], *residual = node->in[1], *gamma = node->in[2], *beta = node->in[3];
-    struct berth_tensor *y = node->out;
-    int64_t rows = x->shape[0], hidden = x->shape[1];
-    const float *mean = node->mem[1], *rstd = node->mem[2];
-    if (rows == 0) return BERTH_OK;
-    if (gamma->needs_grad || beta->needs_grad) {
-        size_t bytes = dev->ops.layernorm_param_workspace(rows, hidden);
-        void *workspace = NULL;
-        BERTH_TRY(step_memory_take(&tape->memory, &workspace, bytes));
-        BERTH_TRY(BERTH_OP(dev, layernorm_param_backward(gamma->grad, beta->grad, y->grad, node->mem[0], mean, rstd,
-                                                         workspace, rows, hidden, y->dtype, dev->stream)));
-        step_memory_give(&tape->memory, workspace, bytes);
-    }
-    bool residual_learns = residual && residual->needs_grad;
-    if (!x->needs_grad && !residual_learns) return BERTH_OK;
+static berth_status parameter_gradients(struct berth_tape *tape, const struct tape_node *node) {
+    const struct berth_tensor *gamma = node->in[NORM_GAMMA], *beta = node->in[NORM_BETA], *y = node->out;
+    void *workspace = NULL;
+    const size_t bytes = tape->dev->ops.layernorm_param_workspace(y->shape[0], y->shape[1]);
+    BERTH_TRY(step_memory_alloc(&tape->memory, &workspace, bytes));
+    BERTH_TRY(BERTH_OP(
+        tape->dev, layernorm_param_backward(gamma->grad, beta->grad, y->grad, node->kept[KEPT_PRE].data,
+                                            node->kept[KEPT_MEAN].data, node->kept[KEPT_RSTD].data, workspace,
+                                            y->shape[0], y->shape[1], y->dtype, tape->dev->stream)));
+    step_memory_free(&tape->memory, workspace, bytes);
+    return BERTH_OK;
+}
+
+berth_status op_layernorm_backward(struct berth_tape *tape, struct tape_node *node) {
+    struct berth_tensor *x = node->in[NORM_X], *residual = node->in[NORM_RESIDUAL], *y = node->out;
+    const struct berth_tensor *gamma = node->in[NORM_GAMMA];
+    const struct berth_dropout *mask = (const void *)node->arguments, none = {0};
+    void *dresidual = NULL;
     int accumulate = 0;
-    if (residual_learns) BERTH_TRY(tape_grad(tape, residual, &accumulate));
-    BERTH_TRY(BERTH_OP(dev, layernorm_backward(x->needs_grad ? y->grad : NULL,
-                                               residual_learns ? residual->grad : NULL, y->grad, node->mem[0], mean,
-                                               rstd, gamma->data, rows, hidden, accumulate,
-                                               node->has_dropout ? &node->dropout : NULL, y->dtype, dev->stream)));
-    return x->needs_grad ? tape_grad_pass(tape, x, y) : BERTH_OK;
+    if (tensor_wants(gamma) || tensor_wants(node->in[NORM_BETA])) BERTH_TRY(parameter_gradients(tape, node));
+    if (!tensor_wants(x)) {
+        if (!tensor_wants(residual)) return BERTH_OK;
+        x = residual; /* dpre itself, in dy's memory, is the residual's gradient */
+        residual = NULL;
+        mask = &none;
+    }
+    if (tensor_wants(residual)) BERTH_TRY(tape_gradient(tape, residual, &dresidual, &accumulate));
+    BERTH_TRY(BERTH_OP(tape->dev, layernorm_backward(y->grad, dresidual, y->grad, node->kept[KEPT_PRE].data,
+                                                     node->kept[KEPT_MEAN].data, node->kept[KEPT_RSTD].data,
+                                                     gamma->data, y->shape[0], y->shape[1], accumulate, mask,
+                                                     y->dtype, tape->dev->stream)));
+    return tape_give_gradient(tape, x, tape_take_gradient(y));
 }

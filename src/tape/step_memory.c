@@ -1,94 +1,173 @@
-/* step_memory.c: device memory of a step.
+/* step_memory.c: device memory of one step: taken and given back many times, all of it free again at the next
+ * step.
  *
- *     chunk 0 [block|block|block|.......free.......]   chunk 1 [...]      blocks are cut from the front
- *     lists:  98304 bytes -> a, b      393216 bytes -> c                  given back: kept by exact size
+ *     block 0  [qkv.......|hole..|x....|hole............]      block 1  [up.........|hole]
  *
- * A take looks in the list of its size first, then cuts from the chunks. The shapes of a step are few and repeat
- * from layer to layer, so exact sizes match. A reset empties the lists and cuts anew from the first chunk: nothing
- * is fragmented from one step to the next, and once the largest step was seen the device is not asked again.
- */
+ * A request gets the smallest hole that fits, its front cut off; among equal holes the one freed last, whose
+ * lines are most likely in a cache. A range given back grows together with the holes beside it. Sizes are
+ * multiples of UNIT, so the blocks of a step fit each other exactly: an encoder layer's tensors come in four or
+ * five sizes, and a gradient takes the place of the activation that was used last. Holes are few (tens), a walk
+ * over them costs far less than any operation.
+ *
+ * The first steps find out how much is needed: each request that no hole satisfies asks the device for a block.
+ * The next step has one block of their summed size instead, which also ends their fragmentation; a block is
+ * never given up for a smaller one, so the requests end.
+ *
+ * Under the address sanitizer, holes of host memory are poisoned: a use after free within the arena is reported
+ * like one of the heap. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tape/tape_priv.h"
 
-#define STEP_ALIGN 256u
-#define STEP_CHUNK ((size_t)32 << 20) /* least size of a chunk */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
-static size_t block_size(size_t bytes) {
-    return bytes == 0 ? STEP_ALIGN : (bytes + STEP_ALIGN - 1) / STEP_ALIGN * STEP_ALIGN;
+#define UNIT ((size_t)256)            /* sizes and the distance of addresses */
+#define LEAST_BLOCK ((size_t)2 << 20) /* one huge page */
+#define GROWTH 8                      /* a new block is at least 1/GROWTH of what is held */
+
+static void mark_free(const struct step_memory *m, const struct step_range *r, bool is_free) {
+#if defined(__SANITIZE_ADDRESS__)
+    if (!m->dev->backend->host_memory) return;
+    if (is_free) {
+        ASAN_POISON_MEMORY_REGION(r->start, r->size);
+    } else {
+        ASAN_UNPOISON_MEMORY_REGION(r->start, r->size);
+    }
+#else
+    (void)m, (void)r, (void)is_free;
+#endif
+}
+
+static berth_status rounded(size_t *out, size_t bytes, size_t unit) {
+    if (bytes > SIZE_MAX / 2) BERTH_FAIL(BERTH_E_MEMORY, "out of memory: %zu bytes of step memory", bytes);
+    *out = bytes == 0 ? unit : (bytes + unit - 1) / unit * unit;
+    return BERTH_OK;
 }
 
 void step_memory_init(struct step_memory *m, struct berth_device *dev) {
     *m = (struct step_memory){.dev = dev};
 }
 
+static void free_blocks(struct step_memory *m) {
+    for (size_t i = 0; i < m->block_count; i++) {
+        mark_free(m, &m->blocks[i], false);
+        berth_device_free(m->dev, m->blocks[i].start, m->blocks[i].size);
+    }
+    m->block_count = m->hole_count = 0;
+    m->held = 0;
+}
+
 void step_memory_deinit(struct step_memory *m) {
-    for (size_t i = 0; i < m->chunk_count; i++) berth_device_free(m->dev, m->chunks[i].base, m->chunks[i].size);
-    for (size_t i = 0; i < m->list_made; i++) free(m->lists[i].blocks);
-    free(m->chunks);
-    free(m->lists);
+    free_blocks(m);
+    free(m->blocks);
+    free(m->holes);
     *m = (struct step_memory){0};
 }
 
-void step_memory_reset(struct step_memory *m) {
-    for (size_t i = 0; i < m->chunk_count; i++) m->chunks[i].used = 0;
-    m->list_count = 0;
-    m->chunk_now = 0;
+/* Room in the list for what a give-back of every live range could add, and for one block more: giving back
+ * never needs memory. */
+static berth_status reserve(struct step_memory *m) {
+    const size_t most = m->live + m->block_count + 3;
+    BERTH_TRY(berth_grow(&m->blocks, &m->block_capacity, m->block_count + 1, sizeof *m->blocks));
+    return berth_grow(&m->holes, &m->hole_capacity, most, sizeof *m->holes);
 }
 
-static struct step_list *find_list(struct step_memory *m, size_t size) {
-    for (size_t i = 0; i < m->list_count; i++)
-        if (m->lists[i].size == size) return &m->lists[i];
+static berth_status add_block(struct step_memory *m, size_t size) {
+    struct step_range block = {.size = size};
+    BERTH_TRY(berth_device_alloc(m->dev, &block.start, size));
+    m->requests++;
+    m->held += size;
+    m->blocks[m->block_count++] = block;
+    m->holes[m->hole_count++] = block;
+    mark_free(m, &block, true);
+    return BERTH_OK;
+}
+
+/* A block with room for `size`: as much as the step before had, or a share of what is held; where the device
+ * has not that much, only what is needed. */
+static berth_status grow(struct step_memory *m, size_t size) {
+    size_t wanted = m->held / GROWTH > m->planned ? m->held / GROWTH : m->planned, least = 0;
+    BERTH_TRY(rounded(&wanted, wanted > size ? wanted : size, LEAST_BLOCK));
+    BERTH_TRY(rounded(&least, size, LEAST_BLOCK));
+    m->planned = 0;
+    if (wanted > least && add_block(m, wanted) == BERTH_OK) return BERTH_OK;
+    return add_block(m, least);
+}
+
+/* The smallest hole of at least `size`, the latest among equals; hole_count when there is none. */
+static size_t find_hole(const struct step_memory *m, size_t size) {
+    size_t best = m->hole_count;
+    for (size_t i = m->hole_count; i-- > 0;) {
+        if (m->holes[i].size < size) continue;
+        if (best == m->hole_count || m->holes[i].size < m->holes[best].size) best = i;
+        if (m->holes[best].size == size) break;
+    }
+    return best;
+}
+
+berth_status step_memory_alloc(struct step_memory *m, void *out_pointer, size_t bytes) {
+    size_t size = 0;
+    BERTH_TRY(rounded(&size, bytes, UNIT));
+    BERTH_TRY(reserve(m));
+    size_t at = find_hole(m, size);
+    if (at == m->hole_count) BERTH_TRY(grow(m, size));
+    struct step_range *hole = &m->holes[at];
+    const struct step_range taken = {hole->start, size};
+    hole->start += size;
+    hole->size -= size;
+    if (hole->size == 0) *hole = m->holes[--m->hole_count];
+    mark_free(m, &taken, false);
+    m->live++;
+    m->used += size;
+    if (m->used > m->peak) m->peak = m->used;
+    memcpy(out_pointer, &taken.start, sizeof taken.start);
+    return BERTH_OK;
+}
+
+static const struct step_range *block_of(const struct step_memory *m, const unsigned char *p) {
+    for (size_t i = 0; i < m->block_count; i++) {
+        if (p >= m->blocks[i].start && p < m->blocks[i].start + m->blocks[i].size) return &m->blocks[i];
+    }
+    BERTH_ASSERT_MSG(false, "%p is not memory of the tape", (const void *)p);
     return NULL;
 }
 
-static berth_status add_chunk(struct step_memory *m, size_t size) {
-    BERTH_TRY(berth_grow(&m->chunks, &m->chunk_capacity, m->chunk_count + 1, sizeof *m->chunks));
-    struct step_chunk *chunk = &m->chunks[m->chunk_count];
-    /* Grow by a share of what is held: few chunks, and little lost at their ends. */
-    size_t bytes = size > STEP_CHUNK ? size : STEP_CHUNK;
-    if (bytes < m->held / 4) bytes = m->held / 4 / STEP_ALIGN * STEP_ALIGN;
-    *chunk = (struct step_chunk){.size = bytes};
-    BERTH_TRY_CTX(berth_device_alloc(m->dev, &chunk->base, bytes),
-                  "activations of a step (%zu MiB held; a smaller batch or max_length needs less)", m->held >> 20);
-    m->chunk_count++;
-    m->held += bytes;
-    m->allocations++;
-    return BERTH_OK;
+void step_memory_free(struct step_memory *m, void *pointer, size_t bytes) {
+    if (pointer == NULL) return;
+    struct step_range r = {pointer, bytes == 0 ? UNIT : (bytes + UNIT - 1) / UNIT * UNIT};
+    const struct step_range *block = block_of(m, r.start);
+    BERTH_ASSERT_MSG(r.size <= m->used && m->live > 0, "%zu bytes given back of %zu", r.size, m->used);
+    m->live--;
+    m->used -= r.size;
+    mark_free(m, &r, true);
+    for (size_t i = m->hole_count; i-- > 0;) {
+        const struct step_range *hole = &m->holes[i];
+        const bool before = hole->start + hole->size == r.start && hole->start >= block->start;
+        const bool behind = r.start + r.size == hole->start && hole->start < block->start + block->size;
+        BERTH_ASSERT_MSG(hole->start >= r.start + r.size || hole->start + hole->size <= r.start,
+                         "%p (%zu bytes) was given back twice", pointer, bytes);
+        if (!before && !behind) continue;
+        if (before) r.start = hole->start;
+        r.size += hole->size;
+        m->holes[i] = m->holes[--m->hole_count];
+    }
+    m->holes[m->hole_count++] = r;
 }
 
-berth_status step_memory_take(struct step_memory *m, void *out_pointer, size_t bytes) {
-    void **out = out_pointer;
-    size_t size = block_size(bytes);
-    struct step_list *list = find_list(m, size);
-    if (list && list->count > 0) {
-        *out = list->blocks[--list->count];
-        return BERTH_OK;
+void step_memory_reset(struct step_memory *m) {
+    m->live = 0;
+    m->used = m->peak = 0;
+    if (m->block_count > 1) {
+        m->planned = m->held;
+        free_blocks(m);
+        return;
     }
-    while (m->chunk_now < m->chunk_count && m->chunks[m->chunk_now].size - m->chunks[m->chunk_now].used < size)
-        m->chunk_now++;
-    if (m->chunk_now == m->chunk_count) BERTH_TRY(add_chunk(m, size));
-    struct step_chunk *chunk = &m->chunks[m->chunk_now];
-    *out = chunk->base + chunk->used;
-    chunk->used += size;
-    return BERTH_OK;
-}
-
-void step_memory_give(struct step_memory *m, void *pointer, size_t bytes) {
-    if (!pointer) return;
-    size_t size = block_size(bytes);
-    struct step_list *list = find_list(m, size);
-    if (!list) {
-        /* No memory for book-keeping: the block is lost until the reset, nothing else. */
-        if (berth_grow(&m->lists, &m->list_capacity, m->list_count + 1, sizeof *m->lists) != BERTH_OK) return;
-        list = &m->lists[m->list_count++];
-        if (m->list_count > m->list_made) {
-            *list = (struct step_list){0};
-            m->list_made = m->list_count;
-        }
-        list->size = size;
-        list->count = 0;
+    m->hole_count = m->block_count;
+    for (size_t i = 0; i < m->block_count; i++) {
+        m->holes[i] = m->blocks[i];
+        mark_free(m, &m->blocks[i], true);
     }
-    if (berth_grow(&list->blocks, &list->capacity, list->count + 1, sizeof *list->blocks) != BERTH_OK) return;
-    list->blocks[list->count++] = pointer;
 }

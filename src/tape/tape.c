@@ -1,31 +1,43 @@
-/* tape.c: the record: creation, the life of a step, what goes on it. */
+/* tape.c: the record of a step.
+ *
+ *     reset ── operations compute, those that need a gradient append a node ── backward pops the nodes ── reset
+ *
+ *     nodes   [linear][bias_act][linear][layernorm]...      a growing array, kept over steps
+ *     slabs   [128 tensors][128 tensors]...                 kept too: a tensor's address holds until the reset
+ *
+ * A node names its inputs and output, and holds what backward needs: references to tensors whose data it will
+ * read, and step memory of its own (row statistics). */
+#include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tape/tape_priv.h"
 
-static const char *const op_names[] = {
-#define X(name) #name,
-    TAPE_OP_MAP(X)
-#undef X
-};
-_Static_assert(sizeof op_names / sizeof *op_names == TAPE_OP_COUNT, "a name for each operation");
-
 const char *tape_op_name(enum tape_op op) {
-    return op_names[op];
+    static const char *const names[] = {
+#define X(upper, name) #name,
+        TAPE_OP_MAP(X)
+#undef X
+    };
+    _Static_assert(sizeof names / sizeof names[0] == TAPE_OPS, "a name for each operation");
+    return names[op];
 }
 
 berth_status berth_tape_create(struct berth_tape **out, struct berth_device *dev) {
-    BERTH_TRY(berth_calloc(out, 1, sizeof **out));
-    (*out)->dev = dev;
-    step_memory_init(&(*out)->memory, dev);
+    struct berth_tape *tape = NULL;
+    BERTH_TRY(berth_calloc(&tape, 1, sizeof *tape));
+    tape->dev = dev;
+    step_memory_init(&tape->memory, dev);
+    *out = tape;
     return BERTH_OK;
 }
 
 void berth_tape_free(struct berth_tape *tape) {
-    if (!tape) return;
+    if (tape == NULL) return;
     step_memory_deinit(&tape->memory);
-    for (size_t i = 0; i < tape->slab_count; i++) free(tape->tensor_slabs[i]);
-    free(tape->tensor_slabs);
+    for (size_t i = 0; i < tape->slab_count; i++)
+        free(tape->slabs[i]);
+    free(tape->slabs);
     free(tape->nodes);
     free(tape);
 }
@@ -34,7 +46,8 @@ void berth_tape_reset(struct berth_tape *tape, bool record) {
     step_memory_reset(&tape->memory);
     tape->tensor_count = 0;
     tape->node_count = 0;
-    tape->record = record;
+    tape->recording = record;
+    tape->walked = false;
 }
 
 struct berth_device *berth_tape_device(struct berth_tape *tape) {
@@ -46,61 +59,69 @@ size_t berth_tape_memory(const struct berth_tape *tape) {
 }
 
 int64_t berth_tape_allocations(const struct berth_tape *tape) {
-    return tape->memory.allocations;
+    return tape->memory.requests;
 }
 
 int64_t berth_tape_recorded(const struct berth_tape *tape) {
     return (int64_t)tape->node_count;
 }
 
-berth_status berth_tape_upload(struct berth_tape *tape, const void **out, const void *host, size_t bytes) {
-    if (tape->dev->backend->host_memory) {
-        *out = host;
-        return BERTH_OK;
+bool tape_needs(const struct berth_tape *tape, struct berth_tensor *const *inputs, int count) {
+    if (!tape->recording) return false;
+    for (int i = 0; i < count; i++) {
+        if (tensor_wants(inputs[i])) return true;
     }
-    void *memory = NULL;
-    BERTH_TRY(step_memory_take(&tape->memory, &memory, bytes));
-    BERTH_TRY(berth_device_upload(tape->dev, memory, host, bytes));
-    *out = memory;
-    return BERTH_OK;
-}
-
-bool tape_needs_grad(const struct berth_tape *tape, struct berth_tensor *const *inputs, int count) {
-    if (!tape->record) return false;
-    for (int i = 0; i < count; i++)
-        if (inputs[i] && inputs[i]->needs_grad) return true;
     return false;
 }
 
 berth_status tape_record(struct berth_tape *tape, struct tape_node **node, enum tape_op op,
-                         struct berth_tensor *out) {
+                         struct berth_tensor *out, struct berth_tensor *const *inputs, int count) {
+    BERTH_ASSERT_MSG(count <= TAPE_INPUTS, "%s: %d inputs", tape_op_name(op), count);
     BERTH_TRY(berth_grow(&tape->nodes, &tape->node_capacity, tape->node_count + 1, sizeof *tape->nodes));
     struct tape_node *n = &tape->nodes[tape->node_count++];
     *n = (struct tape_node){.op = op, .out = out};
+    for (int i = 0; i < count; i++)
+        n->in[i] = inputs[i];
     out->needs_grad = true;
     *node = n;
     return BERTH_OK;
 }
 
-void tape_save(struct tape_node *node, int slot, struct berth_tensor *t) {
-    node->saved[slot] = t;
+void tape_set_arguments(struct tape_node *node, const void *arguments, size_t size) {
+    BERTH_ASSERT_MSG(size <= sizeof node->arguments, "%s: %zu bytes of arguments", tape_op_name(node->op),
+                     size);
+    memcpy(node->arguments, arguments, size);
+}
+
+void tape_save(struct tape_node *node, struct berth_tensor *t) {
+    BERTH_ASSERT_MSG(node->saved_count < TAPE_SAVED, "%s saves too many tensors", tape_op_name(node->op));
     t->references++;
+    node->saved[node->saved_count++] = t;
 }
 
-berth_status tape_node_memory(struct berth_tape *tape, struct tape_node *node, int slot, size_t bytes) {
-    BERTH_TRY(step_memory_take(&tape->memory, &node->mem[slot], bytes));
-    node->mem_bytes[slot] = bytes;
-    return BERTH_OK;
+void tape_keep(struct tape_node *node, int slot, void *data, size_t bytes) {
+    BERTH_ASSERT_MSG(slot < TAPE_KEPT && node->kept[slot].data == NULL, "%s: slot %d", tape_op_name(node->op),
+                     slot);
+    node->kept[slot] = (struct tape_kept){data, bytes};
 }
 
-bool tape_dropout_set(struct berth_dropout *to, const struct berth_tape_dropout *from) {
-    *to = (struct berth_dropout){0};
-    if (!from || from->rate <= 0.0f) return false;
-    to->threshold = berth_dropout_threshold(from->rate);
-    if (to->threshold == 0) to->threshold = 1; /* a rate above 0 is never silently none */
-    to->site = from->site;
-    to->key = from->key;
-    to->ordinal = from->ordinal;
-    to->position = from->position;
-    return true;
+void tape_release_saved(struct berth_tape *tape, struct tape_node *node, struct berth_tensor *t) {
+    for (int i = 0; i < node->saved_count; i++) {
+        if (node->saved[i] != t) continue;
+        node->saved[i] = node->saved[--node->saved_count];
+        BERTH_ASSERT_MSG(t->references > 0, "%s", tensor_describe(t).text);
+        t->references--;
+        tensor_settle(tape, t);
+        return;
+    }
+}
+
+void tape_release(struct berth_tape *tape, struct tape_node *node) {
+    while (node->saved_count > 0)
+        tape_release_saved(tape, node, node->saved[0]);
+    for (int i = 0; i < TAPE_KEPT; i++) {
+        step_memory_free(&tape->memory, node->kept[i].data, node->kept[i].bytes);
+        node->kept[i].data = NULL;
+    }
+    if (node->out->grad_written) tape_discard(tape, node->out, tape_take_gradient(node->out));
 }

@@ -1,134 +1,170 @@
-/* tape_priv.h: the record behind tape.h.
+/* tape_priv.h: what the files of the tape share.
  *
- * Life of an activation's memory:
+ *     step_memory.c   device memory of a step          tape.c       the record: reset, record, save
+ *     tensor.c        tensors, shapes, gradients       backward.c   the walk back
+ *     gradcheck.c     analytic against numeric         op_*.c       an operation's shapes, forward and backward
  *
- *     made by an operation ──▶ held by the caller ──berth_tape_drop──▶ nobody's: back to the step memory
- *                                    │                                     ▲
- *                                    └── references: recorded nodes that ──┘ (the last one's backward is done)
- *                                        read its data in backward
- *
- * A node owns the step memory in mem[]; once its backward has run it gives back mem[], its references, and its
- * output's gradient (unless that memory became its input's gradient).
- */
+ * An operation's forward computes into step memory; when an input needs a gradient (tape_needs) it records a
+ * node, says which tensors' data backward will read (tape_save) and hands over its own step memory (tape_keep).
+ * Its backward finds the gradient of its output in node->out->grad, and contributes to the gradients of those
+ * inputs that need one: by tape_gradient where the kernel can add, by tape_take_gradient and tape_give_gradient
+ * where it writes. What the node saved and kept, and its output's gradient, are freed behind it. */
 #ifndef BERTH_TAPE_PRIV_H
 #define BERTH_TAPE_PRIV_H
 
 #include "berth/tape.h"
 
-/* ---- step memory: device memory handed out by size, all taken back at a reset (step_memory.c) */
-struct step_chunk {
-    char *base;
-    size_t size, used;
-};
-struct step_list { /* free blocks of one size */
-    size_t size;
-    void **blocks;
-    size_t count, capacity;
-};
-struct step_memory {
-    struct berth_device *dev; /* borrowed */
-    struct step_chunk *chunks;
-    size_t chunk_count, chunk_capacity, chunk_now;
-    struct step_list *lists;
-    size_t list_count, list_made, list_capacity; /* in this step; ever, their arrays are reused */
-    size_t held;         /* bytes of all chunks */
-    int64_t allocations; /* requests to the device */
-};
-void step_memory_init(struct step_memory *m, struct berth_device *dev);
-void step_memory_deinit(struct step_memory *m);
-void step_memory_reset(struct step_memory *m);
-/* 256-byte aligned, not zeroed; zero bytes are allowed. */
-berth_status step_memory_take(struct step_memory *m, void *out_pointer, size_t bytes) BERTH_CHECKED;
-/* bytes as asked at the take. NULL is allowed. */
-void step_memory_give(struct step_memory *m, void *pointer, size_t bytes);
+/* The operations: enum TAPE_UPPER, name, op_NAME_backward. */
+#define TAPE_OP_MAP(X)                                                                                         \
+    X(EMBEDDING, embedding)                                                                                    \
+    X(LINEAR, linear)                                                                                          \
+    X(BIAS_ACT, bias_act)                                                                                      \
+    X(LAYERNORM, layernorm)                                                                                    \
+    X(DROPOUT, dropout)                                                                                        \
+    X(ATTENTION, attention)                                                                                    \
+    X(GATHER_ROWS, gather_rows)                                                                                \
+    X(MEAN_POOL, mean_pool)                                                                                    \
+    X(CROSS_ENTROPY, cross_entropy)                                                                            \
+    X(SCALED_SUM, scaled_sum)                                                                                  \
+    X(ADD, add)
 
-/* ---- the record */
-#define TAPE_OP_MAP(X)                                                                                       \
-    X(linear) X(embedding) X(bias_act) X(layernorm) X(dropout) X(attention) X(gather_rows) X(mean_pool)      \
-    X(cross_entropy) X(scaled_sum) X(add)
 enum tape_op {
-#define X(name) TAPE_OP_##name,
+#define X(upper, name) TAPE_##upper,
     TAPE_OP_MAP(X)
 #undef X
-        TAPE_OP_COUNT
+        TAPE_OPS
+};
+
+/* ------------------------------------------------------------------ memory of a step (step_memory.c) */
+
+struct step_range {
+    unsigned char *start;
+    size_t size;
+};
+
+struct step_memory {
+    struct berth_device *dev;
+    struct step_range *blocks; /* asked of the device */
+    size_t block_count, block_capacity;
+    struct step_range *holes; /* free ranges, none two of them neighbours in one block */
+    size_t hole_count, hole_capacity;
+    size_t live;       /* ranges handed out */
+    size_t used, peak; /* bytes handed out now, and the most since the last reset */
+    size_t held;       /* bytes of blocks */
+    size_t planned;    /* bytes of the next block at least */
+    int64_t requests;  /* to the device */
+};
+
+void step_memory_init(struct step_memory *m, struct berth_device *dev);
+void step_memory_deinit(struct step_memory *m);
+/* 64-byte aligned device memory, not zeroed; a valid pointer for 0 bytes too. */
+berth_status step_memory_alloc(struct step_memory *m, void *out_pointer, size_t bytes) BERTH_CHECKED;
+/* bytes as they were asked for; NULL is allowed. */
+void step_memory_free(struct step_memory *m, void *pointer, size_t bytes);
+void step_memory_reset(struct step_memory *m);
+
+/* ------------------------------------------------------------------ the record */
+
+enum { TAPE_INPUTS = 4, TAPE_SAVED = 2, TAPE_KEPT = 3, TAPE_ARGUMENTS = 96, TENSORS_A_SLAB = 128 };
+
+/* Step memory that a node owns. */
+struct tape_kept {
+    void *data;
+    size_t bytes;
 };
 
 struct tape_node {
     enum tape_op op;
-    struct berth_tensor *in[5];
-    struct berth_tensor *saved[3]; /* tensors whose data backward reads: each holds one reference */
     struct berth_tensor *out;
-    void *mem[3];
-    size_t mem_bytes[3];
-    struct berth_dropout dropout;
-    bool has_dropout;
-    union {
-        struct berth_embedding_rows embedding;
-        struct {
-            const int32_t *cu_seqlens;
-            int64_t sequences, max_length, heads;
-            float scale;
-        } attention;
-        struct {
-            const int32_t *rows, *cu_seqlens;
-            int64_t count;
-        } rows;
-        struct {
-            const int32_t *labels;
-            const float *class_weight;
-            float smoothing;
-        } loss;
-        enum berth_activation activation;
-        float scale;
-    } u;
+    struct berth_tensor *in[TAPE_INPUTS]; /* NULL: not given */
+    struct berth_tensor *saved[TAPE_SAVED];
+    int saved_count;
+    struct tape_kept kept[TAPE_KEPT]; /* the operation's meaning */
+    _Alignas(16) unsigned char arguments[TAPE_ARGUMENTS];
 };
 
-#define TAPE_SLAB 256
+struct tensor_slab {
+    struct berth_tensor tensors[TENSORS_A_SLAB];
+};
+
 struct berth_tape {
     struct berth_device *dev;
+    bool recording;
+    bool walked; /* backward has used the record up */
     struct step_memory memory;
-    bool record;
-    struct berth_tensor **tensor_slabs; /* [slab_count] of TAPE_SLAB tensors: addresses stay while tensors are added */
+    struct tensor_slab **slabs; /* tensors keep their address while a step lasts */
     size_t slab_count, slab_capacity, tensor_count;
     struct tape_node *nodes;
     size_t node_count, node_capacity;
 };
 
-typedef berth_status tape_backward_fn(struct berth_tape *tape, struct tape_node *node);
-#define X(name) tape_backward_fn tape_backward_##name;
+const char *tape_op_name(enum tape_op op);
+/* Whether an operation over these inputs is to be recorded. Entries may be NULL. */
+bool tape_needs(const struct berth_tape *tape, struct berth_tensor *const *inputs, int count);
+/* Appends a node; out needs a gradient from now on. *node is valid until the next record. */
+berth_status tape_record(struct berth_tape *tape, struct tape_node **node, enum tape_op op,
+                         struct berth_tensor *out, struct berth_tensor *const *inputs, int count) BERTH_CHECKED;
+/* Copies an operation's arguments into its node; `size` is checked against the room. */
+void tape_set_arguments(struct tape_node *node, const void *arguments, size_t size);
+/* Backward of this node will read t's data. */
+void tape_save(struct tape_node *node, struct berth_tensor *t);
+/* The node takes step memory, freed behind its backward. */
+void tape_keep(struct tape_node *node, int slot, void *data, size_t bytes);
+/* Ends the use of what the node saved and kept, and of its output's gradient. */
+void tape_release(struct berth_tape *tape, struct tape_node *node);
+/* Ends the use of one saved tensor before the node's end, so that its memory serves the node itself. */
+void tape_release_saved(struct berth_tape *tape, struct tape_node *node, struct berth_tensor *t);
+
+/* ------------------------------------------------------------------ tensors (tensor.c) */
+
+int64_t tensor_count(const struct berth_tensor *t); /* elements */
+size_t tensor_bytes(const struct berth_tensor *t);
+bool tensor_same_shape(const struct berth_tensor *a, const struct berth_tensor *b);
+bool tensor_is_vector(const struct berth_tensor *t, int64_t length); /* [N], or [1, N] */
+/* Needs a gradient; false for NULL. */
+bool tensor_wants(const struct berth_tensor *t);
+
+struct tensor_text {
+    char text[96];
+};
+/* "f32 [12, 384]", "nothing" for NULL: for messages. */
+struct tensor_text tensor_describe(const struct berth_tensor *t);
+
+/* A mistake of the caller when an input is gone: dropped, or taken by layernorm. */
+void tensor_check_input(const struct berth_tensor *t, const char *op, const char *name);
+/* A step tensor of one or two dimensions. */
+berth_status tensor_output(struct berth_tape *tape, struct berth_tensor **out, enum berth_dtype dtype, int rank,
+                           int64_t d0, int64_t d1) BERTH_CHECKED;
+/* Frees data that nobody needs any more. */
+void tensor_settle(struct berth_tape *tape, struct berth_tensor *t);
+
+/* The memory where a contribution to t's gradient goes: *accumulate says whether to add to it or to write it.
+ */
+berth_status tape_gradient(struct berth_tape *tape, struct berth_tensor *t, void **to,
+                           int *accumulate) BERTH_CHECKED;
+/* Takes the gradient's memory out of a node's output; the caller gives it on or frees it (tape_discard). */
+void *tape_take_gradient(struct berth_tensor *out);
+/* A whole contribution to t's gradient in step memory of t's size: becomes the gradient, or is added and freed.
+ */
+berth_status tape_give_gradient(struct berth_tape *tape, struct berth_tensor *t,
+                                void *contribution) BERTH_CHECKED;
+/* A contribution that stays the caller's: copied, or added. */
+berth_status tape_copy_gradient(struct berth_tape *tape, struct berth_tensor *t,
+                                const void *contribution) BERTH_CHECKED;
+/* Frees memory of t's size. */
+void tape_discard(struct berth_tape *tape, const struct berth_tensor *t, void *memory);
+/* grad[N] += column sums of x [T, N] */
+berth_status tape_add_columns(struct berth_tape *tape, float *grad, const void *x, int64_t rows,
+                              int64_t columns, enum berth_dtype dtype) BERTH_CHECKED;
+
+/* The kernel's form of a dropout; threshold 0 (none) for NULL. */
+struct berth_dropout tape_dropout(const struct berth_tape_dropout *dropout);
+
+/* ------------------------------------------------------------------ backward of the operations */
+
+#define X(upper, name)                                                                                         \
+    berth_status op_##name##_backward(struct berth_tape *tape, struct tape_node *node) BERTH_CHECKED;
 TAPE_OP_MAP(X)
 #undef X
-const char *tape_op_name(enum tape_op op);
-
-/* True when an operation over these inputs (NULLs allowed) goes on the record. */
-bool tape_needs_grad(const struct berth_tape *tape, struct berth_tensor *const *inputs, int count);
-/* Appends a node and marks `out` as needing a gradient. */
-berth_status tape_record(struct berth_tape *tape, struct tape_node **node, enum tape_op op,
-                         struct berth_tensor *out) BERTH_CHECKED;
-/* Keeps a tensor's data for the node's backward. */
-void tape_save(struct tape_node *node, int slot, struct berth_tensor *t);
-/* Step memory owned by the node. */
-berth_status tape_node_memory(struct berth_tape *tape, struct tape_node *node, int slot, size_t bytes) BERTH_CHECKED;
-
-/* Gives the data back when neither the caller nor a node needs it. */
-void tensor_release_data(struct berth_tape *tape, struct berth_tensor *t);
-int64_t tensor_count(const struct berth_tensor *t);
-size_t tensor_bytes(const struct berth_tensor *t);
-/* "[61, 384]" in a buffer that the next few calls of this thread reuse: for messages. */
-const char *tensor_shape_text(const struct berth_tensor *t);
-
-/* The memory of t's gradient, allocated when needed; *accumulate: it holds something already (parameters: always). */
-berth_status tape_grad(struct berth_tape *tape, struct berth_tensor *t, int *accumulate) BERTH_CHECKED;
-/* As tape_grad, zeroed when it held nothing: for operations that only add. */
-berth_status tape_grad_zeroed(struct berth_tape *tape, struct berth_tensor *t) BERTH_CHECKED;
-/* out's gradient, changed in place, becomes (or is added to) that of t: same shape and type. */
-berth_status tape_grad_pass(struct berth_tape *tape, struct berth_tensor *t, struct berth_tensor *out) BERTH_CHECKED;
-
-/* bias' gradient += column sums of dy[rows, columns]. */
-berth_status tape_bias_grad(struct berth_tape *tape, struct berth_tensor *bias, const void *dy, int64_t rows,
-                            int64_t columns, enum berth_dtype dtype) BERTH_CHECKED;
-
-/* The kernels' form of a dropout; rate 0 or NULL: none. */
-bool tape_dropout_set(struct berth_dropout *to, const struct berth_tape_dropout *from);
 
 #endif /* BERTH_TAPE_PRIV_H */
