@@ -47,8 +47,9 @@ struct scratch {
     uint32_t *word0;  /* [QUERIES, key blocks] */
 };
 
+/* Blocks of eight decisions a query, to whole vectors of scores. */
 static int64_t key_blocks(int64_t length) {
-    return (length + 7) / 8;
+    return (berth_round_up(length, BERTH_VEC) + 7) / 8;
 }
 
 /* Gives the next `count` floats of *at, kept on 64-byte lines; with base NULL only counts. */
@@ -105,20 +106,35 @@ static void draw_masks(struct scratch *s, const struct sizes *z, const struct it
                        (uint32_t)it->head);
 }
 
-/* s[n] raw products -> e^(scale s - top); *sum over them; returns top = max scale s */
-static float softmax_row(float *s, int64_t n, float scale, float *sum) {
-    float top = s[0];
+/* Rows of scores are read to a whole number of vectors, so no loop has a slow end: the columns behind the last
+ * key hold LOWEST before the softmax and zeros after it. */
+#define LOWEST (-3e38f)
+
+static inline void pad_scores(float *s, int64_t n, int64_t np) {
+    for (int64_t j = n; j < np; j++)
+        s[j] = LOWEST;
+}
+
+/* s[np] raw products -> e^(scale s - top), dropped where half says so; *sum before dropping; returns top */
+static float softmax_row(float *s, int64_t np, float scale, const uint16_t *half, uint32_t threshold,
+                         float *sum) {
+    np &= -(int64_t)BERTH_VEC; /* says so to the compiler */
+    float top = LOWEST;
 #pragma omp simd reduction(max : top)
-    for (int64_t j = 0; j < n; j++)
+    for (int64_t j = 0; j < np; j++)
         top = s[j] > top ? s[j] : top;
     top *= scale;
-    float total = 0;
-#pragma omp simd reduction(+ : total)
-    for (int64_t j = 0; j < n; j++) {
+#pragma omp simd
+    for (int64_t j = 0; j < np; j++)
         s[j] = berth_exp(scale * s[j] - top);
-        total += s[j];
-    }
-    *sum = total;
+    berth_vec total = {0};
+    for (int64_t j = 0; j < np; j += BERTH_VEC)
+        total += vec_load(s + j);
+    *sum = vec_sum(total);
+    if (half == NULL) return top;
+#pragma omp simd
+    for (int64_t j = 0; j < np; j++)
+        s[j] = half[j] >= threshold ? s[j] : 0.0f;
     return top;
 }
 
@@ -129,52 +145,66 @@ static void forward_item(float *out, float *lse, const float *qkv, struct scratc
     const float *q = qkv + it->first * z->row + it->head * d, *k = q + width, *v = k + width;
     const uint32_t threshold = z->dropout == NULL ? 0 : z->dropout->threshold;
     const float keep = z->dropout == NULL ? 1.0f : berth_dropout_scale(threshold);
+    float top[QUERIES] = {0}, sum[QUERIES], log_sum[QUERIES];
+    for (int64_t r = 0; r < QUERIES; r++)
+        sum[r] = 1;
     tile_transpose(s->kt, k, z->row, n, d);
     tile_pack(s->v, v, z->row, n, d);
     for (int64_t first = 0; first < n; first += QUERIES) {
         const int64_t count = berth_min(QUERIES, n - first);
-        float share[QUERIES];
         tile_product(s->scores, np, q + first * z->row, z->row, 1, s->kt, np, count, np, d, 0);
         if (z->dropout != NULL) draw_masks(s, z, it, first, count);
         for (int64_t r = 0; r < count; r++) {
-            float *row = s->scores + r * np, sum;
-            const float top = softmax_row(row, n, z->scale, &sum);
-            share[r] = keep / sum;
-            if (lse != NULL) lse[(it->first + first + r) * z->heads + it->head] = top + logf(sum);
-            if (z->dropout == NULL) continue;
-            const uint16_t *half = s->halves + r * mask_row;
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++)
-                row[j] = half[j] >= threshold ? row[j] : 0.0f;
+            pad_scores(s->scores + r * np, n, np);
+            top[r] = softmax_row(s->scores + r * np, np, z->scale,
+                                 z->dropout == NULL ? NULL : s->halves + r * mask_row, threshold, &sum[r]);
         }
+        for (int64_t r = 0; r < QUERIES; r++) /* rows beyond count hold older values, or ones */
+            log_sum[r] = top[r] + berth_log(sum[r]);
         tile_product(s->rows, dp, s->scores, np, 1, s->v, dp, count, dp, n, 0);
         for (int64_t r = 0; r < count; r++) {
-            float *to = out + (it->first + first + r) * width + it->head * d;
+            const int64_t t = it->first + first + r;
+            float *to = out + t * width + it->head * d;
+            const float share = keep / sum[r];
             for (int64_t j = 0; j < d; j++)
-                to[j] = s->rows[r * dp + j] * share[r];
+                to[j] = s->rows[r * dp + j] * share;
+            if (lse != NULL) lse[t * z->heads + it->head] = log_sum[r];
         }
     }
 }
 
-/* Raw products s and dP~ of one query row -> P ∘ M in s, scale dS in ds. */
-static void backward_row(float *s, float *ds, const uint16_t *half, int64_t n, float scale, float lse,
+/* Raw products s and dP~ of one query row, np of each -> P ∘ M in s, scale dS in ds. Columns behind the last
+ * key give values that no product reads. */
+static void backward_row(float *s, float *ds, const uint16_t *half, int64_t np, float scale, float lse,
                          float delta, uint32_t threshold, float keep) {
+    np &= -(int64_t)BERTH_VEC; /* says so to the compiler */
     if (half == NULL) {
 #pragma omp simd
-        for (int64_t j = 0; j < n; j++) {
+        for (int64_t j = 0; j < np; j++) {
             const float p = berth_exp(scale * s[j] - lse);
             s[j] = p;
             ds[j] = scale * p * (ds[j] - delta);
         }
-    } else {
-#pragma omp simd
-        for (int64_t j = 0; j < n; j++) {
-            const float p = berth_exp(scale * s[j] - lse);
-            const float mask = half[j] >= threshold ? keep : 0.0f;
-            s[j] = p * mask;
-            ds[j] = scale * p * (mask * ds[j] - delta);
-        }
+        return;
     }
+#pragma omp simd
+    for (int64_t j = 0; j < np; j++) {
+        const float p = berth_exp(scale * s[j] - lse);
+        const float mask = half[j] >= threshold ? keep : 0.0f;
+        s[j] = p * mask;
+        ds[j] = scale * p * (mask * ds[j] - delta);
+    }
+}
+
+static float dot_row(const float *a, const float *b, int64_t n) {
+    const int64_t whole = n & -(int64_t)BERTH_VEC;
+    berth_vec total = {0};
+    for (int64_t j = 0; j < whole; j += BERTH_VEC)
+        total += vec_load(a + j) * vec_load(b + j);
+    float sum = vec_sum(total);
+    for (int64_t j = whole; j < n; j++)
+        sum += a[j] * b[j];
+    return sum;
 }
 
 /* Queries [first, first + count) of one item: their dQ, and their share of dK and dV. */
@@ -191,13 +221,9 @@ static void backward_queries(float *dq, const float *q, const float *dout, const
     tile_product(s->dscores, np, s->dout, dp, 1, s->vt, np, count, np, d, 0);
     if (z->dropout != NULL) draw_masks(s, z, it, first, count);
     for (int64_t r = 0; r < count; r++) {
-        const float *a = s->dout + r * dp, *b = out + (first + r) * width;
-        float delta = 0;
-#pragma omp simd reduction(+ : delta)
-        for (int64_t j = 0; j < d; j++)
-            delta += a[j] * b[j];
+        const float delta = dot_row(s->dout + r * dp, out + (first + r) * width, d);
         backward_row(s->scores + r * np, s->dscores + r * np,
-                     z->dropout == NULL ? NULL : s->halves + r * mask_row, n, z->scale,
+                     z->dropout == NULL ? NULL : s->halves + r * mask_row, np, z->scale,
                      lse[(first + r) * z->heads], delta, threshold, keep);
     }
     tile_product(s->rows, dp, s->dscores, np, 1, s->k, dp, count, dp, n, 0);

@@ -44,6 +44,27 @@ static inline void vec_store(float *to, berth_vec value) {
     *(berth_vec_unaligned *)to = value;
 }
 
+/* The sum of a vector's elements, by halves: log2 steps, where the compiler's own reduction takes one a lane.
+ */
+static inline float vec_sum(berth_vec value) {
+    typedef float vec4 __attribute__((vector_size(16)));
+#if BERTH_VEC == 16
+    typedef float vec8 __attribute__((vector_size(32)));
+    const vec8 eight = __builtin_shufflevector(value, value, 0, 1, 2, 3, 4, 5, 6, 7) +
+                       __builtin_shufflevector(value, value, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif BERTH_VEC == 8
+    const berth_vec eight = value;
+#endif
+#if BERTH_VEC == 4
+    const vec4 four = value;
+#else
+    const vec4 four =
+        __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+#endif
+    const vec4 two = four + __builtin_shufflevector(four, four, 2, 3, 0, 1);
+    return two[0] + two[1];
+}
+
 /* mr and nv are constants where this is inlined, so acc is a set of registers. */
 static inline __attribute__((always_inline)) void tile_fixed(float *c, int64_t ldc, const float *a,
                                                              int64_t a_row, int64_t a_k, const float *b,
@@ -142,6 +163,12 @@ static inline void tile_transpose(float *to, const float *from, int64_t ld_from,
 /* to[rows, padded] = from[rows, columns], padded = columns rounded up to BERTH_VEC, rest zero */
 static inline void tile_pack(float *to, const float *from, int64_t ld_from, int64_t rows, int64_t columns) {
     const int64_t padded = berth_round_up(columns, BERTH_VEC);
+    if (padded == columns) {
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < columns; j += BERTH_VEC)
+                vec_store(to + i * padded + j, vec_load(from + i * ld_from + j));
+        return;
+    }
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < columns; j++)
             to[i * padded + j] = from[i * ld_from + j];
