@@ -111,8 +111,7 @@ berth_status model_config_check(const struct berth_model_config *c, berth_status
         BERTH_FAIL(code, "%s: pad_token_id %d is outside the vocabulary of %lld", name, c->pad_token,
                    (long long)c->vocab_size);
     if (activation_name(c->activation) == NULL)
-        BERTH_FAIL(BERTH_E_UNSUPPORTED, "%s: activation number %d is none of a backbone's", name,
-                   (int)c->activation);
+        BERTH_FAIL(code, "%s: activation number %d is none of a backbone's", name, (int)c->activation);
     if (model_is_distilbert(c)) {
         if (c->segments != 0) BERTH_FAIL(code, "%s: a distilbert backbone has no segments", name);
         if (c->pooler)

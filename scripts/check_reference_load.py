@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Checks that model folders written by berth load in the reference library and give equal numbers.
+
+For developers: needs torch, transformers and safetensors. Runs BUILD/tests/test_model_folder, which leaves one folder
+of every form, and loads each with AutoModel and, where config.json names a class with a head, with that class.
+
+    scripts/check_reference_load.py BUILD
+    scripts/check_reference_load.py BUILD FOLDER     FOLDER (real weights) as berth and as the reference load it:
+                                                     embeddings of three sentences, mean pooling, by `berth embed`
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+import transformers
+from safetensors.numpy import load_file
+
+LENGTHS = [5, 1, 20, 8]  # tests/model/test_model_folder.c, keep_form
+SENTENCES = ["book a table for two in rome", "A great film!", "Play some unbelievably quiet music, please."]
+
+
+def sequences(expected, segments):
+    begin = 0
+    for length in LENGTHS:
+        batch = dict(input_ids=torch.tensor(expected["tokens"][begin:begin + length]).long()[None])
+        if segments:
+            batch["token_type_ids"] = torch.tensor(expected["segments"][begin:begin + length]).long()[None]
+        yield batch
+        begin += length
+
+
+def difference(a, b):
+    a, b = a.detach().numpy().reshape(b.shape), b
+    return np.linalg.norm(a - b) / np.linalg.norm(b), np.abs(a - b).max()
+
+
+def check_form(folder, expected):
+    config = json.load(open(os.path.join(folder, "config.json")))
+    segments = config["model_type"] == "bert"
+    heads = json.load(open(os.path.join(folder, "berth_heads.json")))["heads"]
+    model, info = transformers.AutoModel.from_pretrained(folder, output_loading_info=True)
+    missing = [name for name in info["missing_keys"] if "pooler" not in name]
+    assert not missing, f"{folder}: missing {missing}"
+    model.eval()
+    hidden = torch.cat([model(**batch).last_hidden_state[0] for batch in sequences(expected, segments)])
+    rows = [(folder, "AutoModel", "hidden", *difference(hidden, expected["hidden"]))]
+    name = config["architectures"][0]
+    if "For" in name:
+        whole, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
+        assert not info["missing_keys"] and not info["unexpected_keys"], f"{folder}: {info}"
+        whole.eval()
+        logits = torch.cat([whole(**batch).logits.reshape(-1, whole.num_labels)
+                            for batch in sequences(expected, segments)])
+        assert [whole.config.id2label[i] for i in range(whole.num_labels)] == heads[0]["labels"]
+        rows.append((folder, name, "logits", *difference(logits, expected["logits." + heads[0]["name"]])))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    assert len(tokenizer) == 50
+    return rows
+
+
+def check_forms(build):
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        environment = dict(os.environ, BERTH_WRITE_FORMS=folder)
+        subprocess.run([os.path.join(build, "tests", "test_model_folder")], env=environment, check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for name in sorted(os.listdir(folder)):
+            path = os.path.join(folder, name)
+            if not os.path.isdir(path):
+                continue
+            expected = load_file(os.path.join(folder, name.split("-")[0] + ".safetensors"))
+            for _, class_name, what, relative, largest in check_form(path, expected):
+                print(f"{name:40} {class_name:36} {what:8} relative {relative:.2g}  largest {largest:.2g}")
+                worst = max(worst, relative)
+    assert worst < 1e-5, worst
+
+
+def check_folder(build, folder):
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("\n".join(SENTENCES) + "\n")
+        file.flush()
+        result = subprocess.run([os.path.join(build, "berth"), "embed", folder, file.name, "--pooling", "mean"],
+                                check=True, capture_output=True, text=True)
+    ours = np.array([[float(x) for x in line.split("\t")] for line in result.stdout.splitlines()])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder).double().eval()
+    theirs = torch.stack([model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(dim=0)
+                          for text in SENTENCES])
+    relative, largest = difference(theirs, ours)
+    print(f"{folder}: {ours.shape} relative {relative:.2g}  largest {largest:.2g}")
+    assert relative < 1e-5
+
+
+def main():
+    print(f"transformers {transformers.__version__}, torch {torch.__version__}")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if len(sys.argv) == 2:
+        check_forms(sys.argv[1])
+    elif len(sys.argv) == 3:
+        check_folder(sys.argv[1], sys.argv[2])
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
