@@ -74,6 +74,20 @@ static berth_status read_paths(struct source_spec *spec, enum berth_split split,
     return BERTH_OK;
 }
 
+/* Whether the key of a source holds what the table of keys says anyway: the effective configuration of a run writes
+ * defaults out, and must be readable again. */
+static bool holds_default(const struct berth_config *c, const char *key, const char *column) {
+    char pattern[64];
+    snprintf(pattern, sizeof pattern, "data.*.%s", column);
+    for (size_t i = 0; i < berth_config_key_count; i++) {
+        const struct berth_key *k = &berth_config_keys[i];
+        if (strcmp(k->path, pattern) != 0 || !k->default_value) continue;
+        if (k->type == BERTH_KEY_BOOL) return berth_config_bool(c, key) == (strcmp(k->default_value, "true") == 0);
+        return strcmp(berth_config_string(c, key), k->default_value) == 0;
+    }
+    return false;
+}
+
 static berth_status read_source(struct source_spec *spec, struct berth_arena *arena) {
     const struct berth_config *c = spec->config;
     const char *key = NULL;
@@ -90,7 +104,7 @@ static berth_status read_source(struct source_spec *spec, struct berth_arena *ar
         static const char *const columns[] = {"text", "text_pair", "header"};
         for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
             BERTH_TRY(make_key(arena, &key, "data", spec->name, columns[i]));
-            if (berth_config_given(c, key))
+            if (berth_config_given(c, key) && !holds_default(c, key, columns[i]))
                 return berth_config_fail(c, key, "format %s has no columns: leave this key out",
                                          spec->format->name);
         }

@@ -37,7 +37,7 @@ wrong "fast" "$config" train.lr=fast
 wrong "nolayer" "$config" 'freeze=[{select: nolayer}]'
 wrong "layers.0-9" "$config" 'freeze=[{select: layers.0-9}]'
 say "a configuration that is not there"
-run 1 "$berth" train "$tmp/no.yaml"
+run 2 "$berth" train "$tmp/no.yaml"
 one_line "$tmp/no.yaml"
 
 say "several mistakes: one line each"

@@ -78,14 +78,13 @@ run 2 "$berth" eval "$run" "$tmp/other.yaml"
 one_line "humour"
 
 say "a loss that is not a number"
-run 1 "$berth" train "$config" output="$tmp/nan" train.lr=1e30 train.clip_norm=0 train.warmup=0 train.steps=40
-one_line "finite"
-grep -Eq "step [0-9]+" "$err" || fail "the step is not named"
-run 0 "$berth" inspect "$run"
 if [ -n "${BERTH_MAKE_MODEL:-}" ]; then
     "$BERTH_MAKE_MODEL" "$tmp/poisoned" "$tmp/world/vocab" 1 32 2 64 poison=encoder.layer.0.output.dense.weight
-    sed -e "s|^  new: .*|  backbone: $tmp/poisoned|" -e '/^  vocab:/d' -e "s|^output: .*|output: $tmp/nan2|" "$config" > "$tmp/poisoned.yaml"
-    damaged "finite" "$berth" train "$tmp/poisoned.yaml"
-    [ ! -d "$tmp/nan2/best" ] || fail "a poisoned model was exported as the best"
+    sed -e "s|^  new: .*|  backbone: $tmp/poisoned|" -e '/^  vocab:/d' -e "s|^output: .*|output: $tmp/nan|" "$config" \
+        > "$tmp/poisoned.yaml"
+    run 1 "$berth" train "$tmp/poisoned.yaml"
+    one_line "nan"
+    grep '^berth: ' "$err" | grep -Eq "step [0-9]+" || fail "the step is not named"
+    [ ! -d "$tmp/nan/best" ] || fail "a poisoned model was exported as the best"
 fi
 passed

@@ -46,10 +46,10 @@ grep -q '^parameter	heads.mood.weight	\[2, 32\]	64	' "$out" || fail "no paramete
 for signal in TERM INT USR1; do
     say "stopped by $signal, resumed: the same bits"
     status=0
-    rm -rf "$tmp/stopped"
+    rm -rf "$tmp/stopped" "$err"
     "$berth" train "$config" output="$tmp/stopped" log.every="1 steps" > "$out" 2> "$err" < /dev/null &
     child=$!
-    for _ in $(seq 200); do grep -q '^step' "$err" && break; sleep 0.02; done
+    for _ in $(seq 500); do grep -qs "^step" "$err" && break; sleep 0.02; done
     kill -s "$signal" "$child"
     wait "$child" || status=$?
     if [ "$status" != 0 ]; then # a fast machine may be done already
@@ -68,7 +68,7 @@ same "$tmp/status" 0 "exit status"
 same_bits "$run/best" "$tmp/deaf/best"
 
 say "freezing the backbone: its bits stay, the heads learn"
-run 0 "$berth" train "$config" output="$tmp/start" 'freeze=[{select: "*"}]' train.steps=1
+run 0 "$berth" train "$config" output="$tmp/start" train.lr=0 train.epochs=1 # the initial values
 run 0 "$berth" train "$config" output="$tmp/frozen" 'freeze=[{select: backbone}]' train.lr=1e-2
 "$berth" inspect "$tmp/start/best" | awk -F '\t' '$1 == "parameter" { print $2, $5 }' > "$tmp/a"
 "$berth" inspect "$tmp/frozen/best" | awk -F '\t' '$1 == "parameter" { print $2, $5 }' > "$tmp/b"
