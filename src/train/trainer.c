@@ -115,7 +115,8 @@ berth_status berth_trainer_create(struct berth_trainer **out, const struct berth
     berth_scores_init(&t->test_scores);
     BERTH_TRY_OUT(recipe_read(&t->recipe, c));
     BERTH_TRY_OUT(weighting_init(&t->weighting, c));
-    if (berth_config_int(c, "threads") > 0) omp_set_num_threads((int)berth_config_int(c, "threads"));
+    int threads = (int)berth_config_int(c, "threads");
+    omp_set_num_threads(threads > 0 ? threads : berth_thread_count());
     BERTH_TRY_OUT(berth_device_open(&t->device, berth_config_string(c, "device")));
     BERTH_TRY_OUT(build_model(t));
     BERTH_TRY_OUT(allocate_state(t));

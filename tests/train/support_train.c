@@ -14,6 +14,7 @@ static const char *const VOCAB =
 
 static const char *const CONFIG =
     "seed: 11\n"
+    "threads: 1\n"
     "model:\n"
     "  new: {layers: 2, hidden: 32, heads: 2, intermediate: 64, positions: 32}\n"
     "  max_length: 16\n"
@@ -88,7 +89,7 @@ int world_setup(void **state) {
     const char *base = getenv("TMPDIR");
     snprintf(w->folder, sizeof w->folder, "%s/berth-train.XXXXXX", base != NULL ? base : "/tmp");
     if (mkdtemp(w->folder) == NULL) return -1;
-    snprintf(w->config, sizeof w->config, "%s/world.yaml", w->folder);
+    snprintf(w->config, sizeof w->config, "%.270s/world.yaml", w->folder);
     write_talk(w);
     world_write(
         w, "mood.tsv",

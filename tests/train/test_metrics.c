@@ -55,8 +55,10 @@ static const struct {
 static size_t split_tags(char *text, const char **tags) {
     size_t n = 0;
     char *rest = NULL;
-    for (char *tag = strtok_r(text, " ", &rest); tag != NULL; tag = strtok_r(NULL, " ", &rest))
-        tags[n++] = strcmp(tag, "O") == 0 && n % 2 == 0 ? NULL : tag; /* NULL means outside, too */
+    for (char *tag = strtok_r(text, " ", &rest); tag != NULL; tag = strtok_r(NULL, " ", &rest)) {
+        bool as_null = strcmp(tag, "O") == 0 && n % 2 == 0; /* NULL means outside, too */
+        tags[n++] = as_null ? NULL : tag;
+    }
     return n;
 }
 

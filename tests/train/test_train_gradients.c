@@ -1,0 +1,156 @@
+/* test_train_gradients.c: the gradient of one step: cut into parts or not, mixed or one task a step, and the
+ * loss that it belongs to. With a rate of 0 a step leaves the values as they are and its gradients in the
+ * store. */
+#include "support_train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Runs `steps` steps; *gradients are those of the last one. */
+static int64_t gradients_after(struct world *w, float **gradients, double *loss, int steps,
+                               const char *accumulate, const char *dropout, const char *mix) {
+    struct world_run r;
+    char attention[64];
+    snprintf(attention, sizeof attention, "model.attention_%s", dropout);
+    char hidden[64];
+    snprintf(hidden, sizeof hidden, "model.%s", dropout);
+    run_make(&r, w, "unused", "train.lr=0", "train.batch_size=16", "tasks.slots.weight=0.7", accumulate, hidden,
+             attention, mix, NULL);
+    struct berth_store *s = r.trainer->store;
+    for (int i = 0; i < steps; i++)
+        assert_done(train_step(r.trainer));
+    int64_t count = s->grad_total;
+    *gradients = malloc((size_t)count * sizeof **gradients);
+    memcpy(*gradients, s->grads, (size_t)count * sizeof **gradients);
+    *loss = r.trainer->loss;
+    run_free(&r);
+    return count;
+}
+
+static double relative_difference(const float *a, const float *b, int64_t count) {
+    double difference = 0, size = 0;
+    for (int64_t i = 0; i < count; i++) {
+        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        size += (double)a[i] * a[i];
+    }
+    assert_true(size > 0);
+    return sqrt(difference / size);
+}
+
+/* The same rows in one batch or in four: the masks hang on a row's ordinal in the step, so dropout changes
+ * nothing. */
+static void test_accumulate_is_the_same_step(void **state) {
+    static const char *const dropouts[] = {"dropout=0", "dropout=0.3"}, *const mixes[] = {"sampling.mix=batch",
+                                                                                          "sampling.mix=step"};
+    for (int k = 0; k < 4; k++) {
+        float *whole = NULL, *parts = NULL;
+        double loss = 0, loss_of_parts = 0;
+        for (int steps = 1; steps <= 3; steps++) {
+            int64_t count = gradients_after(*state, &whole, &loss, steps, "train.accumulate=1", dropouts[k % 2],
+                                            mixes[k / 2]);
+            assert_int_equal(count, gradients_after(*state, &parts, &loss_of_parts, steps, "train.accumulate=4",
+                                                    dropouts[k % 2], mixes[k / 2]));
+            double difference = relative_difference(whole, parts, count);
+            if (difference > 1e-6)
+                fail_msg("%s, %s, step %d: %g", dropouts[k % 2], mixes[k / 2], steps, difference);
+            if (fabs(loss - loss_of_parts) > 1e-6 * loss) fail_msg("losses %.9g and %.9g", loss, loss_of_parts);
+            free(whole);
+            free(parts);
+        }
+    }
+}
+
+static void test_dropout_changes_the_gradient(void **state) {
+    float *with = NULL, *without = NULL;
+    double loss = 0;
+    int64_t count =
+        gradients_after(*state, &with, &loss, 1, "train.accumulate=1", "dropout=0.3", "sampling.mix=batch");
+    gradients_after(*state, &without, &loss, 1, "train.accumulate=1", "dropout=0", "sampling.mix=batch");
+    assert_true(relative_difference(with, without, count) > 0.01);
+    free(with);
+    free(without);
+}
+
+/* loss = sum of w_t (rows labelled for t / rows) m_t in a mixed step, w_t m_t in a step of one task. */
+static void check_loss(struct world *w, const char *mix, bool one_task) {
+    struct world_run r;
+    const double weights[3] = {1.0, 0.7, 2.5};
+    run_make(&r, w, "unused", mix, "train.lr=0", "tasks.slots.weight=0.7", "tasks.feeling.weight=2.5", NULL);
+    struct berth_trainer *t = r.trainer;
+    for (int step = 0; step < 8; step++) {
+        int64_t rows = 0, labelled[3] = {0}, held = 0;
+        double expected = 0;
+        assert_done(train_step(t));
+        for (int b = 0; b < berth_feeder_batch_count(t->feeder); b++) {
+            const struct berth_batch *batch = berth_feeder_batch(t->feeder, b);
+            rows += batch->sequence_count;
+            for (int64_t s = 0; s < batch->sequence_count; s++) {
+                bool talk = strcmp(berth_data_source(t->data, (size_t)batch->source[s])->name, "talk") == 0;
+                labelled[0] += talk;
+                labelled[1] += talk;
+                labelled[2] += !talk;
+            }
+        }
+        for (int i = 0; i < 3; i++) {
+            if (isnan(t->task_loss[i])) continue;
+            held++;
+            expected += weights[i] * (one_task ? 1.0 : (double)labelled[i] / (double)rows) * t->task_loss[i];
+        }
+        assert_true(one_task ? held == 1 : held >= 1);
+        if (fabs(expected - t->loss) > 1e-12 * expected)
+            fail_msg("%s: loss %.17g, expected %.17g", mix, t->loss, expected);
+        assert_true(t->grad_norm > 0);
+    }
+    run_free(&r);
+}
+static void test_loss_of_a_step(void **state) {
+    check_loss(*state, "sampling.mix=batch", false);
+    check_loss(*state, "sampling.mix=step", true);
+}
+
+/* The gradient of a mixed step along a random direction is the slope of the very loss that is reported. */
+static void test_gradient_is_of_the_reported_loss(void **state) {
+    struct world *w = *state;
+    float *gradients = NULL;
+    double at = 0, slope = 0, side[2] = {0};
+    const double h = 1e-2;
+    int64_t count =
+        gradients_after(w, &gradients, &at, 1, "train.accumulate=1", "dropout=0", "sampling.mix=batch");
+    for (int k = 0; k < 2; k++) {
+        struct world_run r;
+        run_make(&r, w, "unused", "train.lr=0", "train.batch_size=16", "tasks.slots.weight=0.7",
+                 "model.dropout=0", "model.attention_dropout=0", NULL);
+        const struct berth_store *s = r.trainer->store;
+        assert_int_equal(s->grad_total, count);
+        double norm = 0;
+        slope = 0;
+        for (int64_t i = 0; i < count; i++)
+            norm += (double)gradients[i] * gradients[i];
+        norm = sqrt(norm);
+        for (int i = 0; i < s->segment_count; i++) { /* along the gradient itself: the slope is its norm */
+            const struct berth_segment *g = &s->segments[i];
+            for (int64_t e = 0; e < g->count; e++)
+                r.trainer->model->values[g->value_offset + e] +=
+                    (float)((k == 0 ? h : -h) * gradients[g->grad_offset + e] / norm);
+        }
+        slope = norm;
+        assert_done(train_step(r.trainer));
+        side[k] = r.trainer->loss;
+        run_free(&r);
+    }
+    double numeric = (side[0] - side[1]) / (2 * h);
+    if (fabs(numeric - slope) > 2e-3 * slope)
+        fail_msg("slope %.9g by differences, %.9g by the gradient", numeric, slope);
+    free(gradients);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_accumulate_is_the_same_step),
+        cmocka_unit_test(test_dropout_changes_the_gradient),
+        cmocka_unit_test(test_loss_of_a_step),
+        cmocka_unit_test(test_gradient_is_of_the_reported_loss),
+    };
+    return cmocka_run_group_tests_name("train_gradients", tests, world_setup, world_teardown);
+}
