@@ -110,21 +110,30 @@ out:
     return status;
 }
 
-/* What a killed process was writing: "NAME.tmp.PID" (file.h). */
-static berth_status remove_left_overs(const char *folder) {
+/* What a killed process was writing: "NAME.tmp.PID" (file.h), and "best.old.PID", the model that a new one was
+ * about to replace where two folders cannot be exchanged: it comes back when the new one did not arrive. */
+static berth_status tidy_one(const struct run_folder *f, const char *folder, const char *name) {
+    berth_status status = BERTH_OK;
+    char *path = NULL;
+    bool old = strncmp(name, "best.old.", 9) == 0;
+    if (!old && strstr(name, ".tmp.") == NULL) return BERTH_OK;
+    BERTH_TRY(berth_path_join(&path, folder, name));
+    if (old && !berth_file_exists(f->best) && rename(path, f->best) != 0)
+        status = berth_error_set(BERTH_E_IO, __FILE__, __LINE__, "%s: cannot be renamed to %s: %s", path,
+                                 f->best, strerror(errno));
+    else
+        status = remove_tree(path);
+    free(path);
+    return status;
+}
+
+static berth_status remove_left_overs(const struct run_folder *f, const char *folder) {
     berth_status status = BERTH_OK;
     char **names = NULL;
     size_t count = 0;
     BERTH_TRY(berth_list_folder(&names, &count, folder));
-    for (size_t i = 0; i < count; i++) {
-        char *path = NULL;
-        if (strstr(names[i], ".tmp.") == NULL) continue;
-        BERTH_TRY_OUT(berth_path_join(&path, folder, names[i]));
-        status = remove_tree(path);
-        free(path);
-        if (status != BERTH_OK) goto out;
-    }
-out:
+    for (size_t i = 0; i < count && status == BERTH_OK; i++)
+        status = tidy_one(f, folder, names[i]);
     berth_names_free(names, count);
     return status;
 }
@@ -136,8 +145,8 @@ berth_status run_folder_open(struct run_folder *f, bool resume) {
         BERTH_TRY(berth_make_folders(f->path));
     BERTH_TRY(take_lock(f));
     BERTH_TRY(berth_make_folders(f->checkpoints));
-    BERTH_TRY(remove_left_overs(f->path));
-    return remove_left_overs(f->checkpoints);
+    BERTH_TRY(remove_left_overs(f, f->path));
+    return remove_left_overs(f, f->checkpoints);
 }
 
 berth_status run_folder_metrics_size(const struct run_folder *f, int64_t *out) {

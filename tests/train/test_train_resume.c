@@ -147,10 +147,12 @@ static void test_left_overs_of_a_kill(void **state) {
     world_write(w, "killed/checkpoints/step-8.h5.tmp.123", "half");
     assert_done(berth_make_folders(world_path(w, "killed/best.tmp.77")));
     world_write(w, "killed/best.tmp.77/model.safetensors", "half");
+    assert_int_equal(rename(world_path(w, "killed/best"), world_path(w, "killed/best.old.5")), 0);
     assert_int_equal(run_whole(w, "killed", true, 0, SETTINGS, NULL), BERTH_OK);
     assert_same_run(w, "whole", "killed");
     assert_false(berth_file_exists(world_path(w, "killed/checkpoints/step-8.h5.tmp.123")));
     assert_false(berth_file_exists(world_path(w, "killed/best.tmp.77")));
+    assert_false(berth_file_exists(world_path(w, "killed/best.old.5")));
 }
 
 /* Killed after the last checkpoint and before the end was marked. */
