@@ -8,8 +8,9 @@
 static void add_config(struct berth_str *s, const struct berth_model *m) {
     const struct berth_model_config *c = &m->config;
     static const char *const activations[] = {"none", "gelu", "gelu_new", "relu", "silu", "tanh"};
-    berth_str_addf(s, "type\t%s\nlayers\t%lld\nhidden\t%lld\nheads\t%lld\nintermediate\t%lld\n", c->model_type,
-                   (long long)c->layers, (long long)c->hidden, (long long)c->heads, (long long)c->intermediate);
+    berth_str_addf(s, "type\t%s\nlayers\t%lld\nhidden\t%lld\nattention heads\t%lld\nintermediate\t%lld\n",
+                   c->model_type, (long long)c->layers, (long long)c->hidden, (long long)c->heads,
+                   (long long)c->intermediate);
     berth_str_addf(s, "vocabulary\t%lld\npositions\t%lld\nsegments\t%lld\nactivation\t%s\npooler\t%s\n",
                    (long long)c->vocab_size, (long long)c->positions, (long long)c->segments,
                    activations[c->activation], c->pooler ? "yes" : "no");
