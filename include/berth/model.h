@@ -85,6 +85,9 @@ struct berth_model {
     float *values;  /* [total] device memory; NULL until allocated */
     int64_t backbone_passes; /* forward passes run so far, for tests and reports */
     void *pending;  /* private: weights of a loaded folder until berth_model_allocate */
+    int32_t *scratch; /* private: [scratch_capacity] what a pass makes for its heads; kept, so that steps allocate none */
+    size_t scratch_capacity;
+    struct berth_tensor **pooled; /* private: [head_count] */
 };
 
 /* Reads config.json and the weights of a folder: model.safetensors (F32), tensor names with or without the prefixes

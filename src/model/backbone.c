@@ -50,6 +50,13 @@ berth_status forward_put(struct forward_run *run, const int32_t **out, const int
     return BERTH_OK;
 }
 
+berth_status forward_scratch(struct forward_run *run, int64_t count, int32_t **out) {
+    struct berth_model *m = run->m;
+    BERTH_TRY(berth_grow(&m->scratch, &m->scratch_capacity, (size_t)count, sizeof *m->scratch));
+    *out = m->scratch;
+    return BERTH_OK;
+}
+
 static float *gradient_of(const struct forward_run *run, int parameter) {
     return run->options->gradients == NULL ? NULL : run->options->gradients[parameter];
 }
@@ -242,22 +249,18 @@ berth_status forward_begin(struct forward_run *run) {
 berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape,
                                  const struct berth_batch *batch, const struct berth_forward_options *options,
                                  struct berth_tensor **logits) {
-    berth_status status = BERTH_OK;
     struct forward_run run = {.m = m, .tape = tape, .batch = batch, .options = options};
     struct berth_tensor *hidden = NULL;
-    BERTH_TRY_OUT(berth_calloc(&run.pooled, (size_t)m->head_count, sizeof *run.pooled));
-    BERTH_TRY_OUT(forward_begin(&run));
-    BERTH_TRY_OUT(forward_backbone(&run, &hidden));
+    BERTH_TRY(forward_begin(&run));
+    BERTH_TRY(forward_backbone(&run, &hidden));
     for (int i = 0; i < m->head_count; i++) {
-        logits[i] = NULL;
+        logits[i] = m->pooled[i] = NULL;
         const bool wanted = options->wanted == NULL || options->wanted[i];
         if (!wanted || i >= batch->task_count || batch->items[i].count == 0) continue;
-        BERTH_TRY_OUT(head_kind_find(m->heads[i].task.kind)->forward(&run, i, hidden, &logits[i]));
+        BERTH_TRY(head_kind_find(m->heads[i].task.kind)->forward(&run, i, hidden, &logits[i]));
     }
     berth_tape_drop(tape, hidden);
-out:
-    free(run.pooled);
-    return status;
+    return BERTH_OK;
 }
 
 berth_status berth_model_hidden(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *batch,

@@ -140,15 +140,30 @@ int berth_model_find_head(const struct berth_model *m, const char *name) {
     return -1;
 }
 
+/* Ordinals and positions of a head's items in step memory. A sentence has one row: its position is 0. */
+static berth_status put_dropout_rows(struct forward_run *run, int head, struct berth_tape_dropout *dropout) {
+    const struct berth_batch *b = run->batch;
+    const struct berth_items *items = &b->items[head];
+    const bool sentence_level = head_kind_find(run->m->heads[head].task.kind)->sentence_level;
+    int32_t *host = NULL;
+    BERTH_TRY(forward_scratch(run, 2 * items->count, &host));
+    for (int64_t i = 0; i < items->count; i++) {
+        const int32_t at = items->index[i];
+        host[i] = sentence_level ? b->ordinal[at] : b->row_ordinal[at];
+        host[items->count + i] = sentence_level ? 0 : b->positions[at];
+    }
+    BERTH_TRY(forward_put(run, &dropout->ordinal, host, items->count));
+    return forward_put(run, &dropout->position, host + items->count, items->count);
+}
+
 berth_status head_output(struct forward_run *run, int head, struct berth_tensor *features,
-                         const int32_t *ordinal, const int32_t *position, struct berth_tensor **logits) {
+                         struct berth_tensor **logits) {
     const struct berth_head *h = &run->m->heads[head];
     const float rate = h->dropout < 0.0f ? run->m->config.hidden_dropout : h->dropout;
     struct berth_tensor *x = features, *weight = NULL, *bias = NULL;
     if (forward_drops(run, model_stage_heads(run->m), rate)) {
         struct berth_tape_dropout dropout = {.rate = rate, .site = 0x800u + (uint32_t)head, .key = run->key};
-        BERTH_TRY(forward_put(run, &dropout.ordinal, ordinal, features->shape[0]));
-        BERTH_TRY(forward_put(run, &dropout.position, position, features->shape[0]));
+        BERTH_TRY(put_dropout_rows(run, head, &dropout));
         BERTH_TRY(berth_op_dropout(run->tape, &x, features, &dropout));
     }
     BERTH_TRY(forward_parameter(run, h->weight, &weight));

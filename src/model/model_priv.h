@@ -82,12 +82,12 @@ struct forward_run {
     int first_trainable; /* stage; INT_MAX: nothing is trained */
     const uint32_t *key; /* device memory [3]; NULL: no dropout anywhere */
     const int32_t *cu_seqlens, *positions, *row_ordinal, *ordinal; /* device memory, the batch's */
-    struct berth_tensor *
-        *pooled; /* [head_count] what sentence-level heads pooled in this pass, shared when alike */
 };
 berth_status forward_begin(struct forward_run *run) BERTH_CHECKED;
 berth_status forward_backbone(struct forward_run *run, struct berth_tensor **hidden) BERTH_CHECKED;
 berth_status forward_parameter(struct forward_run *run, int parameter, struct berth_tensor **out) BERTH_CHECKED;
+/* Host memory for `count` numbers, until the next call. */
+berth_status forward_scratch(struct forward_run *run, int64_t count, int32_t **out) BERTH_CHECKED;
 /* Whether dropout of `rate` runs in a stage of this pass. */
 bool forward_drops(const struct forward_run *run, int stage, float rate);
 /* Step memory with a copy of host values; unlike berth_tape_upload the host's may go at once. */
@@ -98,9 +98,9 @@ berth_status pooling_forward(struct forward_run *run, enum berth_pooling pooling
                              const int32_t *seqs, int64_t count, struct berth_tensor **out) BERTH_CHECKED;
 berth_status pooling_check(const struct berth_model *m, enum berth_pooling pooling,
                            const char *what) BERTH_CHECKED;
-/* dropout and the linear layer on features [R, H]; ordinal and position are host memory [R]. */
+/* Dropout and the linear layer on features [R, H]. Dropout is keyed by the ordinals of the items' sequences
+ * and, for token-level heads, their positions there. */
 berth_status head_output(struct forward_run *run, int head, struct berth_tensor *features,
-                         const int32_t *ordinal, const int32_t *position,
                          struct berth_tensor **logits) BERTH_CHECKED;
 
 /* A kind of head: one file each, one row in head.c. */

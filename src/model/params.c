@@ -78,6 +78,9 @@ berth_status berth_model_allocate(struct berth_model *m, uint64_t seed) {
     BERTH_TRY_OUT(settle_pooler(m));
     BERTH_TRY_OUT(param_spec_build(m));
     BERTH_TRY_OUT(berth_calloc(&chunk, FILL_CHUNK, sizeof *chunk));
+    free(m->pooled);
+    m->pooled = NULL;
+    BERTH_TRY_OUT(berth_calloc(&m->pooled, (size_t)m->head_count, sizeof *m->pooled));
     const size_t bytes = (size_t)m->total * sizeof(float);
     BERTH_TRY_OUT(berth_device_alloc(m->device, &m->values, bytes));
     BERTH_TRY_OUT(
@@ -138,6 +141,8 @@ void berth_model_free(struct berth_model *m) {
     for (int i = 0; i < m->head_count; i++)
         head_deinit(&m->heads[i]);
     free(m->heads);
+    free(m->scratch);
+    free(m->pooled);
     model_pending_free(m->pending);
     berth_model_config_deinit(&m->config);
     free(m);

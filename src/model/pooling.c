@@ -3,7 +3,6 @@
  *     cls     the hidden state of its first token
  *     mean    the mean of the hidden states of all its tokens, [CLS] and [SEP] among them
  *     pooler  tanh(W cls + b): BERT's own, made for its next-sentence task */
-#include <stdlib.h>
 #include <string.h>
 
 #include "model/model_priv.h"
@@ -34,17 +33,13 @@ berth_status pooling_check(const struct berth_model *m, enum berth_pooling pooli
 
 static berth_status gather_cls(struct forward_run *run, struct berth_tensor *hidden, const int32_t *seqs,
                                int64_t count, struct berth_tensor **out) {
-    berth_status status = BERTH_OK;
     const int32_t *device_rows = NULL;
     int32_t *rows = NULL;
-    BERTH_TRY_OUT(berth_calloc(&rows, (size_t)count, sizeof *rows));
+    BERTH_TRY(forward_scratch(run, count, &rows));
     for (int64_t i = 0; i < count; i++)
         rows[i] = run->batch->cu_seqlens[seqs[i]];
-    BERTH_TRY_OUT(forward_put(run, &device_rows, rows, count));
-    BERTH_TRY_OUT(berth_op_gather_rows(run->tape, out, hidden, device_rows, count));
-out:
-    free(rows);
-    return status;
+    BERTH_TRY(forward_put(run, &device_rows, rows, count));
+    return berth_op_gather_rows(run->tape, out, hidden, device_rows, count);
 }
 
 static berth_status pooler(struct forward_run *run, struct berth_tensor *cls, struct berth_tensor **out) {
