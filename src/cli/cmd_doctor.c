@@ -4,7 +4,6 @@
 static berth_status print_device(struct berth_str *s) {
     struct berth_device *device = NULL;
     BERTH_TRY(berth_device_open(&device, "auto"));
-    berth_str_addf(s, "device: %s\n", device->backend->name);
     berth_device_describe(device, s);
     if (s->length > 0 && s->data[s->length - 1] != '\n') berth_str_add(s, "\n");
     berth_device_close(device);
@@ -17,8 +16,6 @@ static berth_status run(const struct cli_args *args) {
     berth_str_init(&s);
     berth_str_addf(&s, "berth: %s\n", BERTH_VERSION);
     berth_str_addf(&s, "compiler: %s\n", __VERSION__);
-    berth_str_addf(&s, "processor: %s\n", berth_cpu_name());
-    berth_str_addf(&s, "threads: %d (OMP_NUM_THREADS changes it)\n", berth_thread_count());
     berth_status status = print_device(&s);
     berth_str_add(&s, "lacking: CUDA (this build runs on the CPU)\n"
                       "lacking: MPI (this build runs as one process)\n");
