@@ -113,7 +113,11 @@ static void print_error(berth_status status) {
  * it is loaded, so the program starts itself once more with a short spin; the user's own setting is left alone. */
 static void shorten_spin(char **argv) {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
-    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv("/proc/self/exe", argv);
+    char path[4096]; /* by its real name, so that the process list shows that */
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length <= 0 || setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;
+    path[length] = '\0';
+    execv(path, argv);
 }
 
 int main(int argc, char **argv) {
