@@ -44,6 +44,7 @@ struct berth_store {
     int segment_count;
     int64_t *owner_steps; /* [head_count + 1] optimizer steps an owner took part in: AdamW's t */
     double *squares;      /* [segment_count] device memory: sums of squares of a step */
+    double *host_squares; /* [segment_count] */
     float *grad_scale;    /* [1] device memory */
 };
 /* frozen[i]: parameter i is not trained. head_lr_scale multiplies the rate of head parameters. */

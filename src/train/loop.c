@@ -43,8 +43,7 @@ static void weigh_tasks(struct berth_trainer *t) {
 }
 
 /* Forward and backward of one batch; the sums of item losses are added to t->losses. */
-static berth_status run_batch(struct berth_trainer *t, const struct berth_batch *batch,
-                              struct berth_tensor **logits) {
+static berth_status run_batch(struct berth_trainer *t, const struct berth_batch *batch) {
     struct berth_tensor *total = NULL;
     const struct berth_forward_options options = {
         .training = true,
@@ -55,12 +54,12 @@ static berth_status run_batch(struct berth_trainer *t, const struct berth_batch 
         .wanted = t->active + 1,
     };
     berth_tape_reset(t->tape, true);
-    BERTH_TRY(berth_model_forward(t->model, t->tape, batch, &options, logits));
+    BERTH_TRY(berth_model_forward(t->model, t->tape, batch, &options, t->logits));
     for (size_t i = 0; i < t->task_count; i++) {
         struct berth_tensor *rows = NULL, *part = NULL, *sum = NULL;
-        if (logits[i] == NULL || !t->active[i + 1]) continue;
+        if (t->logits[i] == NULL || !t->active[i + 1]) continue;
         float scale = (float)(1.0 / (double)t->items[i]);
-        BERTH_TRY(berth_model_head_loss(t->model, t->tape, (int)i, logits[i], batch, &rows));
+        BERTH_TRY(berth_model_head_loss(t->model, t->tape, (int)i, t->logits[i], batch, &rows));
         BERTH_TRY(BERTH_OP(t->device,
                            scaled_sum(t->losses + i, rows->data, rows->shape[0], scale, 1, t->device->stream)));
         BERTH_TRY(berth_op_scaled_sum(t->tape, &part, rows, (float)(t->weights[i] * t->share[i]) * scale));
@@ -72,25 +71,19 @@ static berth_status run_batch(struct berth_trainer *t, const struct berth_batch 
 
 /* Gradients and losses of the step that the feeder prepared. */
 static berth_status run_batches(struct berth_trainer *t) {
-    berth_status status = BERTH_OK;
-    struct berth_tensor **logits = NULL;
     size_t bytes = t->task_count * sizeof(float);
-    BERTH_TRY_OUT(berth_calloc(&logits, t->task_count, sizeof *logits));
-    BERTH_TRY_OUT(berth_device_zero(t->device, t->losses, bytes));
+    BERTH_TRY(berth_device_zero(t->device, t->losses, bytes));
     if (t->store->grad_total > 0)
-        BERTH_TRY_OUT(
-            BERTH_OP(t->device, fill(t->store->grads, 0.0f, t->store->grad_total, t->device->stream)));
+        BERTH_TRY(BERTH_OP(t->device, fill(t->store->grads, 0.0f, t->store->grad_total, t->device->stream)));
     for (int b = 0; b < berth_feeder_batch_count(t->feeder); b++)
-        BERTH_TRY_OUT(run_batch(t, berth_feeder_batch(t->feeder, b), logits));
-    BERTH_TRY_OUT(berth_device_download(t->device, t->host_losses, t->losses, bytes));
+        BERTH_TRY(run_batch(t, berth_feeder_batch(t->feeder, b)));
+    BERTH_TRY(berth_device_download(t->device, t->host_losses, t->losses, bytes));
     t->loss = 0;
     for (size_t i = 0; i < t->task_count; i++) {
         t->task_loss[i] = t->active[i + 1] ? (double)t->host_losses[i] : (double)NAN;
         if (t->active[i + 1]) t->loss += t->weights[i] * t->share[i] * t->task_loss[i];
     }
-out:
-    free(logits);
-    return status;
+    return BERTH_OK;
 }
 
 static const char *last_checkpoint(const struct berth_trainer *t) {

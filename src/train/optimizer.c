@@ -8,31 +8,24 @@
  * decays without a gradient, or a decayed weight, would make a rare task's head shrink between its own steps.
  */
 #include <math.h>
-#include <stdlib.h>
 
 #include "train/train_priv.h"
 
 static berth_status gradient_norm(struct berth_store *s, const bool *active_owner, double *norm) {
-    berth_status status = BERTH_OK;
     struct berth_device *dev = s->model->device;
-    double *squares = NULL;
     double sum = 0;
-    size_t count = (size_t)s->segment_count;
-    BERTH_TRY_OUT(berth_calloc(&squares, count, sizeof *squares));
-    for (size_t i = 0; i < count; i++) {
+    size_t bytes = (size_t)s->segment_count * sizeof *s->squares;
+    for (int i = 0; i < s->segment_count; i++) {
         const struct berth_segment *g = &s->segments[i];
         if (!active_owner[g->owner]) continue;
-        BERTH_TRY_OUT(
-            BERTH_OP(dev, sum_squares(s->squares + i, s->grads + g->grad_offset, g->count, dev->stream)));
+        BERTH_TRY(BERTH_OP(dev, sum_squares(s->squares + i, s->grads + g->grad_offset, g->count, dev->stream)));
     }
-    if (count > 0) BERTH_TRY_OUT(berth_device_download(dev, squares, s->squares, count * sizeof *squares));
-    for (size_t i = 0; i < count; i++) {
-        if (active_owner[s->segments[i].owner]) sum += squares[i];
+    if (bytes > 0) BERTH_TRY(berth_device_download(dev, s->host_squares, s->squares, bytes));
+    for (int i = 0; i < s->segment_count; i++) {
+        if (active_owner[s->segments[i].owner]) sum += s->host_squares[i];
     }
     *norm = sqrt(sum);
-out:
-    free(squares);
-    return status;
+    return BERTH_OK;
 }
 
 berth_status berth_store_step(struct berth_store *s, const struct berth_adamw *o, double lr,

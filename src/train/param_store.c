@@ -125,6 +125,7 @@ berth_status berth_store_create(struct berth_store **out, struct berth_model *mo
         s->trainable[i] = !frozen[i];
     lay_out(s, offsets);
     cut_segments(s, offsets, head_lr_scale);
+    BERTH_TRY_OUT(berth_calloc(&s->host_squares, (size_t)s->segment_count, sizeof *s->host_squares));
     BERTH_TRY_OUT(allocate(s));
     for (size_t i = 0; i < count; i++)
         s->gradients[i] = offsets[i] < 0 ? NULL : s->grads + offsets[i];
@@ -148,5 +149,6 @@ void berth_store_free(struct berth_store *s) {
     free(s->gradients);
     free(s->segments);
     free(s->owner_steps);
+    free(s->host_squares);
     free(s);
 }

@@ -108,6 +108,7 @@ struct berth_trainer {
     double *task_loss;  /* [task_count] m_t of the step at hand; NaN: absent */
     float *losses;      /* [task_count] device memory: the sums behind m_t */
     float *host_losses; /* [task_count] */
+    struct berth_tensor **logits; /* [task_count] of the batch at hand; NULL: head not run */
     double loss, lr, grad_norm;   /* of the step at hand */
     int64_t epoch, epoch_steps;   /* where the feeder stands, and how long that epoch is */
     double epochs, epochs_before; /* epochs done with their fraction: now, and before the last step */

@@ -21,6 +21,7 @@ static berth_status allocate_state(struct berth_trainer *t) {
     BERTH_TRY(berth_calloc(&t->items, n, sizeof *t->items));
     BERTH_TRY(berth_calloc(&t->task_loss, n, sizeof *t->task_loss));
     BERTH_TRY(berth_calloc(&t->host_losses, n, sizeof *t->host_losses));
+    BERTH_TRY(berth_calloc(&t->logits, n, sizeof *t->logits));
     BERTH_TRY(berth_calloc(&s->last_loss, n, sizeof *s->last_loss));
     BERTH_TRY(berth_calloc(&s->window.task_loss, n, sizeof *s->window.task_loss));
     BERTH_TRY(berth_calloc(&s->window.task_steps, n, sizeof *s->window.task_steps));
@@ -142,6 +143,7 @@ void berth_trainer_free(struct berth_trainer *t) {
     free(t->items);
     free(t->task_loss);
     free(t->host_losses);
+    free(t->logits);
     free(t->state.last_loss);
     free(t->state.window.task_loss);
     free(t->state.window.task_steps);

@@ -231,6 +231,16 @@ static void test_refused_settings(void **state) {
     }
 }
 
+static void test_output_is_needed(void **state) {
+    struct berth_config *c = world_config(*state, NULL);
+    struct berth_trainer *t = NULL;
+    assert_done(berth_trainer_create(&t, c, NULL)); /* a plan needs no folder */
+    assert_int_equal(berth_trainer_start(t, false), BERTH_E_USAGE);
+    assert_non_null(strstr(berth_error_text(), "output"));
+    berth_trainer_free(t);
+    berth_config_free(c);
+}
+
 static void test_nan_loss_stops(void **state) {
     struct world *w = *state;
     struct world_run r;
@@ -284,13 +294,14 @@ static void test_from_trained_model(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memorises),        cmocka_unit_test(test_freezing),
-        cmocka_unit_test(test_unused_pooler),    cmocka_unit_test(test_all_frozen),
-        cmocka_unit_test(test_folder_holds),     cmocka_unit_test(test_metrics_lines),
-        cmocka_unit_test(test_locked_folder),    cmocka_unit_test(test_patience),
-        cmocka_unit_test(test_without_dev),      cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_refused_settings), cmocka_unit_test(test_nan_loss_stops),
-        cmocka_unit_test(test_plan_tells),       cmocka_unit_test(test_from_trained_model),
+        cmocka_unit_test(test_memorises),          cmocka_unit_test(test_freezing),
+        cmocka_unit_test(test_unused_pooler),      cmocka_unit_test(test_all_frozen),
+        cmocka_unit_test(test_folder_holds),       cmocka_unit_test(test_metrics_lines),
+        cmocka_unit_test(test_locked_folder),      cmocka_unit_test(test_patience),
+        cmocka_unit_test(test_without_dev),        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_refused_settings),   cmocka_unit_test(test_output_is_needed),
+        cmocka_unit_test(test_nan_loss_stops),     cmocka_unit_test(test_plan_tells),
+        cmocka_unit_test(test_from_trained_model),
     };
     return cmocka_run_group_tests_name("train_run", tests, world_setup, world_teardown);
 }
