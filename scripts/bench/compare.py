@@ -5,9 +5,10 @@ and transformers).
     compare.py --model models/all-MiniLM-L6-v2 --rows FILE [--rounds 3] [--berth build/berth] [--cases minilm,base]
 
 FILE holds "LABEL text" lines: the real lengths (SNIPS' training rows, for example). Full length is 128 tokens a row,
-made here from the vocabulary's words. Each round runs berth, the reference, the reference with its allocator tuned
-(MALLOC_MMAP_MAX_=0, no trimming: it then reuses its memory), each in a process of its own; the table gives the median
-over the rounds and, for the ratios, the least and the greatest of the rounds. Tokens are real ones: padding does not
+made here from the vocabulary's words. Each round runs berth and then the reference, each in a process of its own, the
+reference tuned: its allocator keeps its memory (MALLOC_MMAP_MAX_=0, no trimming) and its threads do not spin
+(OMP_WAIT_POLICY=PASSIVE); --stock runs it as it comes. The table gives the median over the rounds and, for the ratio,
+the least and the greatest of the rounds. Tokens are real ones: padding does not
 count. Both train the same task (one classification head, batch 32 sequences, AdamW, clipping, dropout 0.1) from the
 same weights. Writes a Markdown table to standard output.
 """
@@ -24,7 +25,7 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
+TUNED = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 
 
 def run(command, env=None):
@@ -138,6 +139,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--berth", default=os.path.join(HERE, "..", "..", "build", "berth"))
     parser.add_argument("--cases", default="minilm,base")
+    parser.add_argument("--stock", action="store_true", help="the reference without tuning")
     args = parser.parse_args()
     args.model, args.rows = os.path.abspath(args.model), os.path.abspath(args.rows)
     work = tempfile.mkdtemp(prefix="berth-bench-")
@@ -153,33 +155,28 @@ def main():
                 small = name == "minilm"
                 case = dict(shapes[name], batch=32 if length == "real" else 16 if small else 8)
                 model = args.model if small else make_base_folder(args, work, case)
-                steps = (60 if small else 14) if length == "real" else (16 if small else 9)
-                count = (3000 if small else 600) if length == "real" else (256 if small else 64)
-                rounds = {"berth": [], "stock": [], "tuned": []}
+                steps = (40 if small else 12) if length == "real" else (12 if small else 7)
+                count = (3000 if small else 500) if length == "real" else (256 if small else 48)
+                ours, theirs = [], []
                 for _ in range(args.rounds):
                     if mode == "train":
-                        rounds["berth"].append(berth_train(args, work, model, rows, case, steps))
+                        ours.append(berth_train(args, work, model, rows, case, steps))
                     else:
-                        rounds["berth"].append(berth_infer(args, work, model, rows, count))
-                    for kind in ("stock", "tuned"):
-                        got = reference(args, mode, model, rows, case, steps, count, kind == "tuned")
-                        library = got[3]
-                        rounds[kind].append(got[:3])
-                middle = {k: [statistics.median(r[i] for r in v) for i in range(3)] for k, v in rounds.items()}
-                ratios = {k: [b[0] / r[0] for b, r in zip(rounds["berth"], rounds[k])] for k in ("stock", "tuned")}
-                lines.append(
-                    f"| {case['title']} | {mode} | {length} | {case['batch']} | {middle['berth'][0]:.0f} | "
-                    f"{middle['stock'][0]:.0f} | {middle['tuned'][0]:.0f} | "
-                    + " | ".join(f"{statistics.median(ratios[k]):.2f} ({min(ratios[k]):.2f}–{max(ratios[k]):.2f})"
-                                 for k in ("stock", "tuned"))
-                    + f" | {middle['berth'][2]:.0f} / {middle['tuned'][2]:.0f}"
-                    f" | {middle['berth'][1]:.2f} / {middle['tuned'][1]:.2f} |")
+                        ours.append(berth_infer(args, work, model, rows, count))
+                    got = reference(args, mode, model, rows, case, steps, count, not args.stock)
+                    library = got[3]
+                    theirs.append(got[:3])
+                berth, other = ([statistics.median(r[i] for r in side) for i in range(3)] for side in (ours, theirs))
+                ratios = [a[0] / b[0] for a, b in zip(ours, theirs)]
+                lines.append(f"| {case['title']} | {mode} | {length} | {case['batch']} | {berth[0]:.0f} | {other[0]:.0f} | "
+                             f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f}) | "
+                             f"{berth[2]:.0f} / {other[2]:.0f} | {berth[1]:.2f} / {other[1]:.2f} |")
                 print(lines[-1], file=sys.stderr, flush=True)
     print(f"{cpu_name()}, {os.cpu_count()} threads; reference: {library}; {args.rounds} rounds; "
           f"{time.strftime('%Y-%m-%d')}\n")
-    print("| model | mode | lengths | batch | berth tok/s | reference tok/s | tuned reference tok/s | "
-          "berth / reference | berth / tuned | peak MiB berth / tuned | first step s berth / tuned |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print("| model | mode | lengths | batch | berth tok/s | reference tok/s | berth / reference | "
+          "peak MiB, berth / reference | seconds to the first step, berth / reference |")
+    print("|---|---|---|---|---|---|---|---|---|")
     print("\n".join(lines))
     shutil.rmtree(work, ignore_errors=True)
 
