@@ -95,7 +95,7 @@ void berth_scores_deinit(struct berth_scores *s);
 double berth_scores_find(const struct berth_scores *s, const char *task, const char *metric); /* NaN: none */
 
 /* Evaluates every task whose source has the split; the first score of a task is its own metric; then "mean" metric
- * over tasks. metric_of[i]: name of task i's own metric ("accuracy", "span_f1"). Words cut off count as missed, unknown
+ * over the tasks of which a row is labelled. metric_of[i]: name of task i's own metric ("accuracy", "span_f1"). Words cut off count as missed, unknown
  * labels as wrong. */
 berth_status berth_evaluate(struct berth_scores *out, struct berth_model *model, struct berth_tape *tape,
                             const struct berth_data *data, enum berth_split split, const char *const *metric_of,
@@ -131,8 +131,10 @@ berth_status berth_trainer_create(struct berth_trainer **out, const struct berth
 /* What will be done, as text: tasks, rows, shares, parameters by group, steps. Owned by the caller. */
 berth_status berth_trainer_plan(struct berth_trainer *t, char **out) BERTH_CHECKED;
 /* resume false: the run folder must not exist (BERTH_E_EXISTS). resume true: continues from the newest good checkpoint,
- * starts anew where there is none; a damaged checkpoint is named and the one before is taken; a run folder made with
- * another configuration is BERTH_E_USAGE naming the first key that differs. */
+ * starts anew where there is none; a damaged checkpoint is named and the one before is taken, BERTH_E_FORMAT where none
+ * is good; a run folder made with another configuration is BERTH_E_USAGE naming the first key that differs, one made
+ * from other data, labels, tokenizer or backbone configuration names that. A folder that holds something and is not a
+ * run's is BERTH_E_EXISTS and stays as it is. */
 berth_status berth_trainer_start(struct berth_trainer *t, bool resume) BERTH_CHECKED;
 /* Runs to the end: best model exported to RUN/best, test scores read once after the end. BERTH_E_STOPPED when asked to
  * stop (checkpoint written), BERTH_E_NUMERIC on a loss that is not finite (names step, task, last checkpoint). A run
@@ -149,7 +151,7 @@ berth_status berth_model_from_config(struct berth_model **model, struct berth_to
                                      struct berth_device *dev, const struct berth_config *c) BERTH_CHECKED;
 
 /* ---- checkpoints: RUN/checkpoints/step-N.h5 (h5.h, kind "checkpoint") */
-/* The newest step whose file is good; -1: none. Damaged ones are logged. */
+/* The newest step whose file is good; -1: none. Damaged ones are logged; one of a newer berth is BERTH_E_USAGE. */
 berth_status berth_checkpoint_newest(const char *run_folder, int64_t *step) BERTH_CHECKED;
 
 #endif /* BERTH_TRAIN_H */

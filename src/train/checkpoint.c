@@ -7,11 +7,12 @@
  *   state         i64 [STATE_COUNT]      enum state_field below
  *   numbers       f64 [NUMBER_COUNT + 3 tasks]   enum number_field, then last loss, window loss, window steps a
  * task layout        JSON: names, shapes and offsets of the parameters meta          JSON: version, device,
- * digest of the configuration, dev scores
+ * dev scores, inputs.c's list of what the run was made from; the configuration itself is RUN/config.yaml
  *
  * There is no random state: every draw is keyed by seed and step. The file is written whole or not at all and
  * carries a digest (h5.h), so a good file is a whole state; a damaged one is named and the one before it is
- * taken. */
+ * taken. Where files are there and none can be read, the run does not begin anew over them. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,13 +42,11 @@ enum number_field { NUMBER_BEST_SCORE, NUMBER_WINDOW_LOSS, NUMBER_COUNT };
 
 /* ---- names */
 
-/* N of "step-N.h5"; -1 for other names. */
-static int64_t step_of(const char *name) {
+int64_t checkpoint_step_of(const char *name, size_t length) {
     char digits[24];
     int64_t step = -1;
-    size_t length = strlen(name);
     if (length < 9 || length >= sizeof digits + 8 || strncmp(name, "step-", 5) != 0) return -1;
-    if (strcmp(name + length - 3, ".h5") != 0) return -1;
+    if (strncmp(name + length - 3, ".h5", 3) != 0) return -1;
     snprintf(digits, sizeof digits, "%.*s", (int)(length - 8), name + 5);
     if (strspn(digits, "0123456789") != strlen(digits)) return -1;
     return berth_parse_int64(digits, &step) ? step : -1;
@@ -76,7 +75,7 @@ static berth_status list_steps(int64_t **out, size_t *count, const char *folder)
     BERTH_TRY_OUT(berth_list_folder(&names, &total, folder));
     BERTH_TRY_OUT(berth_calloc(&steps, total, sizeof *steps));
     for (size_t i = 0; i < total; i++) {
-        int64_t step = step_of(names[i]);
+        int64_t step = checkpoint_step_of(names[i], strlen(names[i]));
         if (step >= 0) steps[(*count)++] = step;
     }
     qsort(steps, *count, sizeof *steps, compare_steps);
@@ -88,20 +87,39 @@ out:
     return status;
 }
 
-/* The newest file that is whole, opened, with its path; *file NULL when there is none. */
-static berth_status open_newest(struct berth_h5 **file, char **path, int64_t *step, const char *folder) {
+/* A file that is whole; BERTH_E_FORMAT when it is damaged. One of a newer version is not: nothing may be taken
+ * in its place. */
+static berth_status open_whole(struct berth_h5 **file, const char *path) {
+    BERTH_TRY(berth_h5_open(file, path, KIND, INT_MAX));
+    int version = berth_h5_version(*file);
+    if (version <= VERSION) return BERTH_OK;
+    berth_h5_close(*file);
+    *file = NULL;
+    BERTH_FAIL(
+        BERTH_E_USAGE,
+        "%s: written by a newer berth: version %d of checkpoints, this one reads up to %d; go on with that "
+        "version",
+        path, version, VERSION);
+}
+
+/* The newest file that is whole, opened, with its path; *file NULL when there is none. reason: why the newest
+ * of all cannot be read, "" when it can or there is none. */
+static berth_status open_newest(struct berth_h5 **file, char **path, int64_t *step, const char *folder,
+                                char reason[1024]) {
     berth_status status = BERTH_OK;
     int64_t *steps = NULL;
     size_t count = 0;
     *file = NULL;
     *path = NULL;
+    reason[0] = '\0';
     BERTH_TRY_OUT(list_steps(&steps, &count, folder));
     for (size_t i = 0; i < count && *file == NULL; i++) {
         BERTH_TRY_OUT(path_of(path, folder, steps[i]));
         *step = steps[i];
-        status = berth_h5_open(file, *path, KIND, VERSION);
+        status = open_whole(file, *path);
         if (status == BERTH_OK) break;
         if (status != BERTH_E_FORMAT) goto out;
+        if (i == 0) snprintf(reason, 1024, "%s", berth_error_text());
         berth_log(BERTH_LOG_WARN, "a damaged checkpoint is passed over: %s", berth_error_text());
         status = BERTH_OK;
         free(*path);
@@ -121,9 +139,10 @@ berth_status berth_checkpoint_newest(const char *run_folder, int64_t *step) {
     char *folder = NULL, *path = NULL;
     struct berth_h5 *file = NULL;
     int64_t found = -1;
+    char reason[1024];
     *step = -1;
     BERTH_TRY(berth_path_join(&folder, run_folder, "checkpoints"));
-    status = open_newest(&file, &path, &found, folder);
+    status = open_newest(&file, &path, &found, folder, reason);
     if (status == BERTH_OK && file != NULL) *step = found;
     berth_h5_close(file);
     free(path);
@@ -151,18 +170,20 @@ static berth_status layout_json(char **out, const struct berth_model *m) {
 
 static berth_status meta_json(char **out, const struct berth_trainer *t) {
     struct berth_str s, device;
-    char digest[33];
-    BERTH_TRY(run_config_digest(t->config, digest));
     berth_str_init(&s);
     berth_str_init(&device);
     berth_device_describe(t->device, &device);
     berth_str_addf(&s, "{\"berth\":\"%s\",\"device\":", BERTH_VERSION);
     berth_str_add_json(&s, device.data != NULL ? device.data : "");
-    berth_str_addf(&s, ",\"configuration\":\"%s\",\"dev\":", digest);
-    scores_add_json(&s, &t->dev_scores);
-    berth_str_add(&s, "}");
     berth_str_deinit(&device);
-    return berth_str_take(&s, out);
+    berth_str_add(&s, ",\"dev\":");
+    scores_add_json(&s, &t->dev_scores);
+    berth_str_add(&s, ",\"inputs\":");
+    berth_status status = inputs_add_json(&s, t);
+    berth_str_add(&s, "}");
+    if (status == BERTH_OK) return berth_str_take(&s, out);
+    berth_str_deinit(&s);
+    return status;
 }
 
 /* Floats in device memory, through a copy where the host cannot read them. */
@@ -278,24 +299,20 @@ static berth_status view(const struct berth_h5 *f, const char *path, const char 
     return BERTH_OK;
 }
 
-/* The file must be of this configuration, this model and these trained parameters. */
+/* The file must be of these inputs, this model and these trained parameters; the configuration was compared
+ * when the folder was opened. */
 static berth_status check_fits(const struct berth_trainer *t, const struct berth_h5 *f, const char *path,
-                               struct berth_json *meta) {
+                               const struct berth_json *meta) {
     berth_status status = BERTH_OK;
-    char digest[33], *layout = NULL;
+    char *layout = NULL;
     const char *stored = NULL;
     const uint8_t *trainable = NULL;
-    BERTH_TRY_OUT(run_config_digest(t->config, digest));
-    BERTH_TRY_OUT(berth_json_string(&stored, meta, "configuration"));
-    if (strcmp(stored, digest) != 0)
-        BERTH_FAIL_OUT(BERTH_E_USAGE, "%s: was written under another configuration (digest %s, here %s)", path,
-                       stored, digest);
+    BERTH_TRY_OUT(inputs_check(t, meta, path));
     BERTH_TRY_OUT(layout_json(&layout, t->model));
     BERTH_TRY_OUT(berth_h5_text(f, "layout", &stored));
     if (strcmp(stored, layout) != 0)
         BERTH_FAIL_OUT(BERTH_E_USAGE,
-                       "%s: its parameters are not those of this model; has the backbone's folder or "
-                       "the training data changed?",
+                       "%s: its parameters are not those of this model; has the backbone's folder changed?",
                        path);
     BERTH_TRY_OUT(view(f, path, "trainable", BERTH_H5_U8, t->model->parameter_count, &trainable));
     for (int i = 0; i < t->model->parameter_count; i++) {
@@ -353,10 +370,15 @@ berth_status checkpoint_restore(struct berth_trainer *t, bool *found) {
     struct berth_json *meta = NULL;
     char *path = NULL;
     const char *text = NULL;
+    char reason[1024];
     int64_t step = 0;
     *found = false;
-    BERTH_TRY_OUT(open_newest(&f, &path, &step, t->folder.checkpoints));
+    BERTH_TRY_OUT(open_newest(&f, &path, &step, t->folder.checkpoints, reason));
     if (f == NULL) {
+        if (reason[0] != '\0')
+            BERTH_FAIL_OUT(BERTH_E_FORMAT,
+                           "no checkpoint can be read, the newest: %s; remove the files in %s to begin anew",
+                           reason, t->folder.checkpoints);
         BERTH_TRY_OUT(run_folder_metrics_cut(&t->folder, 0));
         goto out;
     }

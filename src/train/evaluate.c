@@ -235,6 +235,7 @@ static berth_status report(struct berth_scores *out, const struct counter *k, co
         double own = (double)NAN;
         if (!counted[i]) continue;
         BERTH_TRY(report_task(out, berth_data_task(k->data, i), k->split, &k->tallies[i], metric_of[i], &own));
+        if (isnan(own)) continue; /* no row of the split is labelled for it */
         sum += own;
         tasks++;
     }

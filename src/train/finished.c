@@ -2,7 +2,7 @@
  * over.
  *
  *   {"step":1227,"best_step":818,"best_score":0.98,"dev":[{"task":"intent","metric":"accuracy","value":0.99},...],
- *    "test":[...]} */
+ *    "test":[...],"inputs":[...]}    inputs.c: a run of other data is not this one */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +74,8 @@ berth_status finished_write(const struct berth_trainer *t) {
     scores_add_json(&s, &t->dev_scores);
     berth_str_add(&s, ",\"test\":");
     scores_add_json(&s, &t->test_scores);
+    berth_str_add(&s, ",\"inputs\":");
+    BERTH_TRY_OUT(inputs_add_json(&s, t));
     berth_str_add(&s, "}\n");
     BERTH_TRY_OUT(berth_str_take(&s, &text));
     BERTH_TRY_OUT(berth_file_put(t->folder.finished, text, strlen(text)));
@@ -88,6 +90,11 @@ berth_status finished_read(struct berth_trainer *t) {
     struct berth_json *j = NULL;
     if (!berth_file_exists(t->folder.finished)) return BERTH_OK;
     BERTH_TRY(berth_json_load(&j, t->folder.finished));
+    status = inputs_check(t, j, t->folder.finished);
+    if (status != BERTH_OK) { /* it names the file */
+        berth_json_free(j);
+        return status;
+    }
     BERTH_TRY_OUT(berth_json_int(&t->state.step, j, "step", 0, INT64_MAX));
     BERTH_TRY_OUT(berth_json_int(&t->state.best_step, j, "best_step", -1, INT64_MAX));
     BERTH_TRY_OUT(scores_read_json(&t->dev_scores, j, "dev", BERTH_DEV, t->data));

@@ -40,37 +40,56 @@ static void add_sources(struct berth_str *s, const struct berth_trainer *t, int 
     }
 }
 
-/* Rows of a task's training split that carry a label. */
-static int64_t labelled_rows(const struct berth_trainer *t, size_t task) {
-    const struct berth_dataset *set =
-        &berth_data_source(t->data, berth_data_task_source(t->data, task))->split[BERTH_TRAIN];
-    bool tagging = berth_data_task(t->data, task)->kind == BERTH_TASK_TAGGING;
-    int64_t rows = 0;
-    if (set->labels[task] == NULL) return 0;
-    for (int64_t r = 0; r < set->rows; r++) {
-        int64_t first = tagging ? set->word_offset[r] : r, end = tagging ? set->word_offset[r + 1] : r + 1;
-        bool any = false;
-        for (int64_t i = first; i < end && !any; i++)
-            any = set->labels[task][i] >= 0;
-        rows += any;
+/* Whether a training row carries a label that the task can learn: of a word that was not cut off, for tags. */
+static bool feeds(const struct berth_trainer *t, size_t task, const struct berth_dataset *set, int64_t row) {
+    const int32_t *labels = set->labels[task];
+    if (labels == NULL) return false;
+    if (berth_data_task(t->data, task)->kind != BERTH_TASK_TAGGING) return labels[row] >= 0;
+    for (int64_t w = set->word_offset[row]; w < set->word_offset[row + 1]; w++) {
+        if (labels[w] >= 0 && set->word_token[w] >= 0) return true;
     }
-    return rows;
+    return false;
 }
 
-static void add_tasks(struct berth_str *s, const struct berth_trainer *t, int width) {
-    int64_t all = 0;
-    for (size_t i = 0; i < berth_data_source_count(t->data); i++)
-        all += berth_data_source(t->data, i)->split[BERTH_TRAIN].rows;
+/* Rows that feed each task, and all rows that feed one or more: those that an epoch draws. */
+static void count_rows(const struct berth_trainer *t, int64_t *rows /* [task_count] */, int64_t *drawn) {
+    *drawn = 0;
+    for (size_t s = 0; s < berth_data_source_count(t->data); s++) {
+        const struct berth_source *source = berth_data_source(t->data, s);
+        const struct berth_dataset *set = &source->split[BERTH_TRAIN];
+        for (int64_t r = 0; source->has[BERTH_TRAIN] && r < set->rows; r++) {
+            bool any = false;
+            for (size_t i = 0; i < t->task_count; i++) {
+                if (berth_data_task_source(t->data, i) != s || !feeds(t, i, set, r)) continue;
+                rows[i]++;
+                any = true;
+            }
+            *drawn += any;
+        }
+    }
+}
+
+/* share: the factor of a task's mean loss in the loss of a step, beside its weight (train.h): over an epoch of
+ * mixed steps on average the part of the drawn rows that feed the task; 1 where a step is of one task. */
+static berth_status add_tasks(struct berth_str *s, const struct berth_trainer *t, int width) {
+    bool one_task = strcmp(berth_config_string(t->config, "sampling.mix"), "step") == 0;
+    int64_t *all_rows = NULL, drawn = 0;
+    BERTH_TRY(berth_calloc(&all_rows, t->task_count, sizeof *all_rows));
+    count_rows(t, all_rows, &drawn);
     berth_str_addf(s, "%-*s  %-14s  %7s  %10s  %7s  %7s  %14s\n", width, "task", "type", "labels", "rows",
                    "share", "weight", "share x weight");
     for (size_t i = 0; i < t->task_count; i++) {
         const struct berth_task *task = berth_data_task(t->data, i);
-        int64_t rows = labelled_rows(t, i);
-        double share = all > 0 ? (double)rows / (double)all : 0.0, weight = t->weighting.fixed[i];
+        int64_t rows = all_rows[i];
+        double share = one_task ? 1.0 : drawn > 0 ? (double)rows / (double)drawn : 0.0;
+        double weight = t->weighting.fixed[i];
         berth_str_addf(s, "%-*s  %-14s  %7zu  %10lld  %7.3f  %7g  %14.3f\n", width, task->name,
                        berth_task_kind_name(task->kind), task->labels.count, (long long)rows, share, weight,
                        share * weight);
     }
+    if (one_task) berth_str_add(s, "each step draws rows of one task, and its loss is that task's alone\n");
+    free(all_rows);
+    return BERTH_OK;
 }
 
 /* Stages of the forward pass are the groups; each head is one of its own. */
@@ -141,11 +160,11 @@ berth_status berth_trainer_plan(struct berth_trainer *t, char **out) {
     berth_str_init(&device);
     add_sources(&s, t, width);
     berth_str_add(&s, "\n");
-    add_tasks(&s, t, width);
+    berth_status status = add_tasks(&s, t, width);
     berth_str_add(&s, "\n");
     add_parameters(&s, t, width);
     berth_str_add(&s, "\n");
-    berth_status status = add_steps(&s, t);
+    if (status == BERTH_OK) status = add_steps(&s, t);
     berth_device_describe(t->device, &device);
     berth_str_add(&s, device.data != NULL ? device.data : "");
     if (s.length > 0 && s.data != NULL && s.data[s.length - 1] != '\n') berth_str_add(&s, "\n");

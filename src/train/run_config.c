@@ -1,7 +1,8 @@
 /* run_config.c: the configuration in a run folder, and whether another one is the same run.
  *
  * Keys that change nothing of the result (where things lie, how often something is written, threads) are set to
- * one value on both sides before they are compared. */
+ * one value on both sides before they are compared. Values are compared as what the table of keys says they
+ * are: 7e-4 and 0.0007 are one number. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,30 +15,30 @@ static const char *const same_result[] = {
     "checkpoint.keep=2", "log.every=20 steps",
 };
 
-/* The effective configuration without what does not change the result. */
-static berth_status canonical(char **out, const struct berth_config *c) {
+/* The effective configuration without what does not change the result, and its text; owned by the caller. */
+struct canonical {
+    struct berth_config *config;
+    char *text;
+};
+
+static berth_status canonical_make(struct canonical *out, const struct berth_config *c) {
     berth_status status = BERTH_OK;
     char *text = NULL;
-    struct berth_config *copy = NULL;
     BERTH_TRY_OUT(berth_config_dump(&text, c, false));
-    BERTH_TRY_OUT(berth_config_parse(&copy, "configuration", text, strlen(text), same_result,
+    BERTH_TRY_OUT(berth_config_parse(&out->config, "configuration", text, strlen(text), same_result,
                                      sizeof same_result / sizeof same_result[0]));
-    BERTH_TRY_OUT(berth_config_dump(out, copy, false));
+    BERTH_TRY_OUT(berth_config_dump(&out->text, out->config, false));
 out:
-    berth_config_free(copy);
     free(text);
     return status;
 }
 
-berth_status run_config_digest(const struct berth_config *c, char out[33]) {
-    char *text = NULL;
-    BERTH_TRY(canonical(&text, c));
-    berth_hash_hex(berth_hash(text, strlen(text)), out);
-    free(text);
-    return BERTH_OK;
+static void canonical_deinit(struct canonical *c) {
+    berth_config_free(c->config);
+    free(c->text);
 }
 
-/* ---- the first difference of two canonical texts */
+/* ---- the first difference of two canonical configurations */
 
 struct line {
     const char *text; /* behind the indent; "" at the end of the text */
@@ -70,45 +71,84 @@ static void stack_enter(struct key_stack *s, struct line line) {
     if (s->depth < MAX_DEPTH) s->keys[s->depth++] = line;
 }
 
-static berth_status fail_different(const struct run_folder *f, struct key_stack *stack, struct line stored,
-                                   struct line given) {
-    struct berth_str path;
-    berth_str_init(&path);
-    stack_enter(stack, given.length > 0 ? given : stored);
-    for (int i = 0; i < stack->depth; i++) {
-        int n = (int)strcspn(stack->keys[i].text, ":\n");
-        berth_str_addf(&path, "%s%.*s", i > 0 ? "." : "", n, stack->keys[i].text);
+#define MAX_PATH_TEXT 512
+static void stack_path(char out[MAX_PATH_TEXT], const struct key_stack *s) {
+    size_t at = 0;
+    out[0] = '\0';
+    for (int i = 0; i < s->depth && at < MAX_PATH_TEXT; i++) {
+        int n = (int)strcspn(s->keys[i].text, ":\n");
+        at += (size_t)snprintf(out + at, MAX_PATH_TEXT - at, "%s%.*s", i > 0 ? "." : "", n, s->keys[i].text);
     }
-    berth_status status = berth_error_set(BERTH_E_USAGE, __FILE__, __LINE__,
-                                          "run folder '%s' was made with another configuration; the first "
-                                          "difference is '%s': there '%.*s', here '%.*s'",
-                                          f->path, path.failed || path.data == NULL ? "?" : path.data,
-                                          stored.length, stored.text, given.length, given.text);
-    berth_str_deinit(&path);
-    return status;
 }
 
-static berth_status compare(const struct run_folder *f, const char *stored_text, const char *given_text) {
-    struct key_stack stack = {.depth = 0};
-    for (;;) {
-        if (*stored_text == '\0' && *given_text == '\0') return BERTH_OK;
-        struct line stored = next_line(&stored_text), given = next_line(&given_text);
-        if (!same_line(stored, given)) return fail_different(f, &stack, stored, given);
-        stack_enter(&stack, given);
+/* The row of a path whose named entries the pattern writes as `*`; NULL: none. Entries of lists have no path of
+ * their own here and find none. */
+static const struct berth_key *find_key(const char *path) {
+    for (size_t i = 0; i < berth_config_key_count; i++) {
+        const char *p = berth_config_keys[i].path, *at = path;
+        while (*p != '\0' && *at != '\0') {
+            if (*p == '*') {
+                p++;
+                at += strcspn(at, ".");
+            } else if (*p == *at) {
+                p++;
+                at++;
+            } else {
+                break;
+            }
+        }
+        if (*p == '\0' && *at == '\0') return &berth_config_keys[i];
     }
+    return NULL;
+}
+
+/* Whether two texts of one key mean the same value. */
+static bool same_value(const char *path, const struct berth_config *a, const struct berth_config *b) {
+    const struct berth_key *key = find_key(path);
+    if (key == NULL || !berth_config_has(a, path) || !berth_config_has(b, path)) return false;
+    if (key->type == BERTH_KEY_INT) return berth_config_int(a, path) == berth_config_int(b, path);
+    if (key->type == BERTH_KEY_NUMBER) return berth_config_number(a, path) == berth_config_number(b, path);
+    if (key->type == BERTH_KEY_BOOL) return berth_config_bool(a, path) == berth_config_bool(b, path);
+    if (key->type != BERTH_KEY_DURATION) return false;
+    struct berth_duration x = berth_config_duration(a, path), y = berth_config_duration(b, path);
+    return x.unit == y.unit && x.amount == y.amount;
+}
+
+static bool same_key(struct line a, struct line b) {
+    size_t n = strcspn(a.text, ":\n");
+    return a.indent == b.indent && n == strcspn(b.text, ":\n") && strncmp(a.text, b.text, n) == 0;
+}
+
+static berth_status compare(const struct run_folder *f, const struct canonical *there,
+                            const struct canonical *here) {
+    struct key_stack stack = {.depth = 0};
+    const char *there_text = there->text, *here_text = here->text;
+    char path[MAX_PATH_TEXT];
+    while (*there_text != '\0' || *here_text != '\0') {
+        struct line stored = next_line(&there_text), given = next_line(&here_text);
+        stack_enter(&stack, given.length > 0 ? given : stored);
+        if (same_line(stored, given)) continue;
+        stack_path(path, &stack);
+        if (same_key(stored, given) && same_value(path, there->config, here->config)) continue;
+        BERTH_FAIL(BERTH_E_USAGE,
+                   "run folder '%s' was made with another configuration; the first difference is '%s': there "
+                   "'%.*s', here '%.*s'",
+                   f->path, path, stored.length, stored.text, given.length, given.text);
+    }
+    return BERTH_OK;
 }
 
 static berth_status check_same(const struct run_folder *f, const struct berth_config *c) {
     berth_status status = BERTH_OK;
     struct berth_config *stored = NULL;
-    char *stored_text = NULL, *given_text = NULL;
+    struct canonical there = {NULL, NULL}, here = {NULL, NULL};
     BERTH_TRY_OUT(berth_config_load(&stored, f->config, NULL, 0));
-    BERTH_TRY_OUT(canonical(&stored_text, stored));
-    BERTH_TRY_OUT(canonical(&given_text, c));
-    BERTH_TRY_OUT(compare(f, stored_text, given_text));
+    BERTH_TRY_OUT(canonical_make(&there, stored));
+    BERTH_TRY_OUT(canonical_make(&here, c));
+    BERTH_TRY_OUT(compare(f, &there, &here));
 out:
-    free(stored_text);
-    free(given_text);
+    canonical_deinit(&there);
+    canonical_deinit(&here);
     berth_config_free(stored);
     return status;
 }

@@ -110,13 +110,28 @@ out:
     return status;
 }
 
-/* What a killed process was writing: "NAME.tmp.PID" (file.h), and "best.old.PID", the model that a new one was
- * about to replace where two folders cannot be exchanged: it comes back when the new one did not arrive. */
+/* Whether the name is of what a killed process of ours was writing (file.h): "NAME.tmp.ANY", NAME being one
+ * that a run writes whole: in RUN itself three, in RUN/checkpoints those of checkpoints. */
+static bool is_left_over(const char *name, bool in_checkpoints) {
+    static const char *const ours[] = {"config.yaml", "finished.json", "best"};
+    const char *end = strstr(name, ".tmp.");
+    if (end == NULL) return false;
+    size_t length = (size_t)(end - name);
+    if (in_checkpoints) return checkpoint_step_of(name, length) >= 0;
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        if (strlen(ours[i]) == length && strncmp(name, ours[i], length) == 0) return true;
+    }
+    return false;
+}
+
+/* "best.old.ANY" is the model that a new one was about to replace where two folders cannot be exchanged: it
+ * comes back when the new one did not arrive. */
 static berth_status tidy_one(const struct run_folder *f, const char *folder, const char *name) {
     berth_status status = BERTH_OK;
     char *path = NULL;
-    bool old = strncmp(name, "best.old.", 9) == 0;
-    if (!old && strstr(name, ".tmp.") == NULL) return BERTH_OK;
+    bool in_checkpoints = folder == f->checkpoints;
+    bool old = !in_checkpoints && strncmp(name, "best.old.", 9) == 0;
+    if (!old && !is_left_over(name, in_checkpoints)) return BERTH_OK;
     BERTH_TRY(berth_path_join(&path, folder, name));
     if (old && !berth_file_exists(f->best) && rename(path, f->best) != 0)
         status = berth_error_set(BERTH_E_IO, __FILE__, __LINE__, "%s: cannot be renamed to %s: %s", path,
@@ -138,12 +153,51 @@ static berth_status remove_left_overs(const struct run_folder *f, const char *fo
     return status;
 }
 
+/* What a run leaves that was killed before its config.yaml was there: the lock, an empty folder, half a file.
+ */
+static berth_status check_beginning(const struct run_folder *f, const char *name) {
+    char **names = NULL;
+    size_t count = 0;
+    bool fits = strcmp(name, ".lock") == 0 || strncmp(name, "config.yaml.tmp.", 16) == 0;
+    if (strcmp(name, "checkpoints") == 0 && berth_is_folder(f->checkpoints)) {
+        BERTH_TRY(berth_list_folder(&names, &count, f->checkpoints));
+        berth_names_free(names, count);
+        fits = count == 0;
+    }
+    if (fits) return BERTH_OK;
+    BERTH_FAIL(BERTH_E_EXISTS,
+               "'%s' is not the folder of a run that could be resumed: it holds '%s' and no config.yaml; name "
+               "another folder with output=DIR",
+               f->path, name);
+}
+
+/* A folder that may be resumed is a run's, or as good as empty; nothing in it is changed here. */
+static berth_status check_ours(const struct run_folder *f) {
+    berth_status status = BERTH_OK;
+    char **names = NULL;
+    size_t count = 0;
+    bool is_run = false;
+    if (!berth_is_folder(f->path)) return BERTH_OK;
+    BERTH_TRY(berth_list_folder(&names, &count, f->path));
+    for (size_t i = 0; i < count; i++)
+        is_run |= strcmp(names[i], "config.yaml") == 0;
+    for (size_t i = 0; i < count && !is_run && status == BERTH_OK; i++)
+        status = check_beginning(f, names[i]);
+    berth_names_free(names, count);
+    return status;
+}
+
 berth_status run_folder_open(struct run_folder *f, bool resume) {
-    if (!resume)
+    if (!resume) {
         BERTH_TRY(make_new(f));
-    else
+    } else {
+        BERTH_TRY(check_ours(f));
         BERTH_TRY(berth_make_folders(f->path));
-    BERTH_TRY(take_lock(f));
+    }
+    return take_lock(f);
+}
+
+berth_status run_folder_tidy(const struct run_folder *f) {
     BERTH_TRY(berth_make_folders(f->checkpoints));
     BERTH_TRY(remove_left_overs(f, f->path));
     return remove_left_overs(f, f->checkpoints);

@@ -28,13 +28,48 @@ static berth_status export_model(struct berth_trainer *t) {
     return BERTH_OK;
 }
 
+static bool is_labelled(const struct berth_data *data, size_t task, enum berth_split split) {
+    const struct berth_source *source = berth_data_source(data, berth_data_task_source(data, task));
+    const struct berth_dataset *set = &source->split[split];
+    if (!source->has[split]) return false;
+    int64_t count = berth_data_task(data, task)->kind == BERTH_TASK_TAGGING ? set->word_count : set->rows;
+    for (int64_t i = 0; i < count; i++) {
+        if (set->labels[task][i] != BERTH_LABEL_MISSING) return true;
+    }
+    return false;
+}
+
+berth_status selection_check(const struct berth_trainer *t) {
+    int chosen = t->recipe.best_task;
+    bool can_choose = false;
+    for (size_t i = 0; i < t->task_count; i++) {
+        const struct berth_source *source = berth_data_source(t->data, berth_data_task_source(t->data, i));
+        for (int split = BERTH_DEV; split <= BERTH_TEST; split++) {
+            bool labelled = is_labelled(t->data, i, (enum berth_split)split);
+            if (source->has[split] && !labelled)
+                berth_log(
+                    BERTH_LOG_WARN,
+                    "task '%s': no row of source '%s', split %s carries its label; the mean leaves it out",
+                    t->task_names[i], source->name, berth_split_name((enum berth_split)split));
+            if (split == BERTH_DEV && (chosen < 0 || (size_t)chosen == i)) can_choose |= labelled;
+        }
+    }
+    if (can_choose || !any_source_has(t->data, BERTH_DEV)) return BERTH_OK;
+    if (chosen < 0)
+        return berth_config_fail(t->config, "evaluate.metric",
+                                 "'mean' chooses the best model, but no dev row carries a label of any task");
+    return berth_config_fail(t->config, "evaluate.metric",
+                             "'%s' chooses the best model, but no dev row carries its label",
+                             t->task_names[chosen]);
+}
+
 berth_status selection_evaluate(struct berth_trainer *t) {
     t->state.evaluated_step = t->state.step;
     if (!any_source_has(t->data, BERTH_DEV)) return BERTH_OK;
     BERTH_TRY(berth_evaluate(&t->dev_scores, t->model, t->tape, t->data, BERTH_DEV, t->recipe.metric_of,
                              t->recipe.evaluate_batch));
     double score = selecting_score(t);
-    bool best = score > t->state.best_score; /* never for NaN: nothing was labelled */
+    bool best = score > t->state.best_score;
     t->state.bad = best ? 0 : t->state.bad + 1;
     if (best) {
         t->state.best_score = score;

@@ -74,14 +74,15 @@ struct run_folder {
 berth_status run_folder_init(struct run_folder *f, const char *path) BERTH_CHECKED;
 void run_folder_deinit(struct run_folder *f); /* gives the lock back */
 /* Makes the folder and locks it. resume false: BERTH_E_EXISTS when it is there already. A folder that another
- * process holds is BERTH_E_EXISTS, too. Files that a killed process left half written are removed. */
+ * process holds is BERTH_E_EXISTS, too, and so is one that holds something and is not a run's. */
 berth_status run_folder_open(struct run_folder *f, bool resume) BERTH_CHECKED;
+/* Once the folder is known to be this run's: makes what is missing, removes what a killed process left half
+ * written, and nothing else. */
+berth_status run_folder_tidy(const struct run_folder *f) BERTH_CHECKED;
 /* Writes config.yaml, or where it is there compares it: a key that changes the result and differs is
  * BERTH_E_USAGE. */
 berth_status run_folder_config(const struct run_folder *f, const struct berth_config *c,
                                const struct berth_device *dev) BERTH_CHECKED;
-/* 128 bits of the configuration without the keys that do not change the result, in hexadecimal. */
-berth_status run_config_digest(const struct berth_config *c, char out[33]) BERTH_CHECKED;
 /* Bytes of metrics.jsonl, flushed to the disk; 0 when it is not there. */
 berth_status run_folder_metrics_size(const struct run_folder *f, int64_t *out) BERTH_CHECKED;
 berth_status run_folder_metrics_cut(const struct run_folder *f, int64_t size) BERTH_CHECKED;
@@ -139,7 +140,17 @@ bool position_due(const struct berth_trainer *t, struct berth_duration every, do
 /* ---- the step: zero, forward, backward, check, optimizer */
 berth_status train_step(struct berth_trainer *t) BERTH_CHECKED;
 
+/* ---- inputs.c: what a run is made from beside its configuration */
+struct berth_json;
+berth_status inputs_add_json(struct berth_str *out, const struct berth_trainer *t) BERTH_CHECKED;
+/* Compares the list "inputs" of a document that `file` holds: BERTH_E_USAGE names the first that differs. */
+berth_status inputs_check(const struct berth_trainer *t, const struct berth_json *j,
+                          const char *file) BERTH_CHECKED;
+
 /* ---- selection.c: the best model, early stopping, the end */
+/* Before training: warns of tasks without a labelled row in dev or test; when dev is there and the score that
+ * chooses cannot exist: BERTH_E_USAGE. */
+berth_status selection_check(const struct berth_trainer *t) BERTH_CHECKED;
 /* Evaluates dev, keeps the best; without a dev split it only marks the step as evaluated. */
 berth_status selection_evaluate(struct berth_trainer *t) BERTH_CHECKED;
 bool selection_done(const struct berth_trainer *t); /* all steps taken, or patience is out */
@@ -149,7 +160,10 @@ berth_status selection_finish(struct berth_trainer *t) BERTH_CHECKED;
 
 /* ---- checkpoint.c */
 berth_status checkpoint_write(struct berth_trainer *t) BERTH_CHECKED;
-/* The newest good one; *found false when there is none. Metrics are cut back to it. */
+/* N of "step-N.h5", the name being `length` bytes long; -1 for other names. */
+int64_t checkpoint_step_of(const char *name, size_t length);
+/* The newest good one; *found false when there is no file. Files of which none can be read are BERTH_E_FORMAT, one
+ * of a newer version or of other inputs is BERTH_E_USAGE. Metrics are cut back to it. */
 berth_status checkpoint_restore(struct berth_trainer *t, bool *found) BERTH_CHECKED;
 
 /* ---- record.c */
@@ -166,7 +180,6 @@ berth_status record_scores(struct berth_trainer *t, int64_t step, const struct b
 /* ---- finished.c: RUN/finished.json and the scores in a checkpoint */
 /* [{"task": "intent", "metric": "accuracy", "value": 0.98}, ...] */
 void scores_add_json(struct berth_str *out, const struct berth_scores *s);
-struct berth_json;
 /* Reads the list at `path`; tasks are found by name in the data, unknown ones are BERTH_E_FORMAT. */
 berth_status scores_read_json(struct berth_scores *out, const struct berth_json *j, const char *path,
                               enum berth_split split, const struct berth_data *data) BERTH_CHECKED;

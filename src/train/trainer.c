@@ -33,11 +33,18 @@ static berth_status allocate_state(struct berth_trainer *t) {
     return BERTH_OK;
 }
 
-/* Each source must train; a source without training rows cannot be sampled. */
+static bool is_read(const struct berth_data *data, size_t source) {
+    for (size_t i = 0; i < berth_data_task_count(data); i++) {
+        if (berth_data_task_source(data, i) == source) return true;
+    }
+    return false;
+}
+
+/* Each source that a task reads must train; one without training rows cannot be sampled. */
 static berth_status check_sources(const struct berth_trainer *t) {
     for (size_t i = 0; i < berth_data_source_count(t->data); i++) {
         const struct berth_source *source = berth_data_source(t->data, i);
-        if (source->has[BERTH_TRAIN]) continue;
+        if (source->has[BERTH_TRAIN] || !is_read(t->data, i)) continue;
         char path[128];
         snprintf(path, sizeof path, "data.%s.train", source->name);
         return berth_config_fail(t->config, path, "source '%s' names no training rows", source->name);
@@ -120,6 +127,7 @@ berth_status berth_trainer_create(struct berth_trainer **out, const struct berth
     omp_set_num_threads(threads > 0 ? threads : berth_thread_count());
     BERTH_TRY_OUT(berth_device_open(&t->device, berth_config_string(c, "device")));
     BERTH_TRY_OUT(build_model(t));
+    BERTH_TRY_OUT(selection_check(t));
     BERTH_TRY_OUT(allocate_state(t));
     BERTH_TRY_OUT(build_store(t));
     BERTH_TRY_OUT(build_feeder(t));
@@ -170,6 +178,7 @@ berth_status berth_trainer_start(struct berth_trainer *t, bool resume) {
     BERTH_TRY(run_folder_init(&t->folder, berth_config_string(t->config, "output")));
     BERTH_TRY(run_folder_open(&t->folder, resume));
     BERTH_TRY(run_folder_config(&t->folder, t->config, t->device));
+    BERTH_TRY(run_folder_tidy(&t->folder));
     t->started = true;
     BERTH_TRY(finished_read(t));
     if (t->finished) {

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -23,6 +24,12 @@ struct world {
     do {                                                                                                       \
         berth_status done_ = (expr);                                                                           \
         if (done_ != BERTH_OK) fail_msg("%s: %s: %s", #expr, berth_status_name(done_), berth_error_text());    \
+    } while (0)
+
+/* Fails the test unless `part` stands in the text. */
+#define assert_text_has(text, part)                                                                            \
+    do {                                                                                                       \
+        if (strstr(text, part) == NULL) fail_msg("'%s' is not in: %s", part, text);                            \
     } while (0)
 
 /* talk: 24 commands with intent and slots; mood: 8 reviews. Training rows stand in for dev and test as well. */

@@ -116,7 +116,7 @@ static void flip_byte(const char *path, int64_t offset) {
     assert_int_equal(fclose(f), 0);
 }
 
-/* A damaged or cut checkpoint is passed over; without a good one the run starts anew. */
+/* A damaged or cut checkpoint is passed over; where none is good the run does not begin anew over them. */
 static void test_damaged_checkpoints(void **state) {
     struct world *w = *state;
     int64_t step = 0;
@@ -134,8 +134,33 @@ static void test_damaged_checkpoints(void **state) {
     assert_done(berth_file_truncate(world_path(w, "worse/checkpoints/step-3.h5"), 0));
     assert_done(berth_checkpoint_newest(world_path(w, "worse"), &step));
     assert_int_equal(step, -1);
+    char *before = read_metrics(world_path(w, "worse/metrics.jsonl"));
+    assert_int_equal(run_whole(w, "worse", true, 0, SETTINGS, NULL), BERTH_E_FORMAT);
+    assert_text_has(berth_error_text(), "no checkpoint can be read, the newest: ");
+    assert_text_has(berth_error_text(), "step-3.h5");
+    assert_null(strchr(berth_error_text(), '\n'));
+    char *after = read_metrics(world_path(w, "worse/metrics.jsonl"));
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    assert_int_equal(unlink(world_path(w, "worse/checkpoints/step-3.h5")), 0);
     assert_int_equal(run_whole(w, "worse", true, 0, SETTINGS, NULL), BERTH_OK);
     assert_same_run(w, "whole", "worse");
+}
+
+/* A checkpoint of a later version is not damage: the one before it must not be taken. */
+static void test_newer_checkpoint(void **state) {
+    struct world *w = *state;
+    struct berth_h5_writer *h5 = NULL;
+    int64_t step = 0;
+    assert_int_equal(run_whole(w, "newer", false, 5, SETTINGS, NULL), BERTH_E_STOPPED);
+    assert_done(berth_h5_create(&h5, world_path(w, "newer/checkpoints/step-6.h5"), "checkpoint", 99));
+    assert_done(berth_h5_put_text(h5, "meta", "{}"));
+    assert_done(berth_h5_commit(&h5));
+    assert_int_equal(berth_checkpoint_newest(world_path(w, "newer"), &step), BERTH_E_USAGE);
+    assert_int_equal(run_whole(w, "newer", true, 0, SETTINGS, NULL), BERTH_E_USAGE);
+    assert_text_has(berth_error_text(), "step-6.h5: written by a newer berth: version 99");
+    assert_true(berth_file_exists(world_path(w, "newer/checkpoints/step-6.h5")));
 }
 
 /* What a killed process leaves behind: half a metrics line, temporary files, lines of steps that are taken
@@ -145,14 +170,115 @@ static void test_left_overs_of_a_kill(void **state) {
     assert_int_equal(run_whole(w, "killed", false, 6, SETTINGS, NULL), BERTH_E_STOPPED);
     assert_done(berth_file_append_line(world_path(w, "killed/metrics.jsonl"), "{\"type\":\"step\",\"st"));
     world_write(w, "killed/checkpoints/step-8.h5.tmp.123", "half");
+    world_write(w, "killed/finished.json.tmp.host-12-a9f", "half");
+    world_write(w, "killed/notes.tmp.1", "the user's own");
+    world_write(w, "killed/checkpoints/step-x.h5.tmp.1", "the user's own");
     assert_done(berth_make_folders(world_path(w, "killed/best.tmp.77")));
     world_write(w, "killed/best.tmp.77/model.safetensors", "half");
     assert_int_equal(rename(world_path(w, "killed/best"), world_path(w, "killed/best.old.5")), 0);
     assert_int_equal(run_whole(w, "killed", true, 0, SETTINGS, NULL), BERTH_OK);
     assert_same_run(w, "whole", "killed");
     assert_false(berth_file_exists(world_path(w, "killed/checkpoints/step-8.h5.tmp.123")));
+    assert_false(berth_file_exists(world_path(w, "killed/finished.json.tmp.host-12-a9f")));
+    assert_true(berth_file_exists(world_path(w, "killed/notes.tmp.1")));
+    assert_true(berth_file_exists(world_path(w, "killed/checkpoints/step-x.h5.tmp.1")));
     assert_false(berth_file_exists(world_path(w, "killed/best.tmp.77")));
     assert_false(berth_file_exists(world_path(w, "killed/best.old.5")));
+}
+
+/* --resume with a folder that is not a run's changes nothing in it. */
+static void test_folder_of_others(void **state) {
+    struct world *w = *state;
+    assert_done(berth_make_folders(world_path(w, "photos/best.tmp.1")));
+    world_write(w, "photos/best.tmp.1/sea.jpg", "x");
+    assert_int_equal(run_whole(w, "photos", true, 0, SETTINGS, NULL), BERTH_E_EXISTS);
+    assert_text_has(berth_error_text(), "holds 'best.tmp.1' and no config.yaml");
+    assert_true(berth_file_exists(world_path(w, "photos/best.tmp.1/sea.jpg")));
+    assert_false(berth_file_exists(world_path(w, "photos/.lock")));
+    assert_false(berth_file_exists(world_path(w, "photos/checkpoints")));
+    /* one with a config.yaml of its own */
+    assert_done(berth_make_folders(world_path(w, "site/best.tmp.1")));
+    world_write(w, "site/config.yaml", "title: my pages\n");
+    assert_int_equal(run_whole(w, "site", true, 0, SETTINGS, NULL), BERTH_E_USAGE);
+    assert_true(berth_file_exists(world_path(w, "site/best.tmp.1")));
+    /* checkpoints whose config.yaml is gone */
+    assert_int_equal(run_whole(w, "bare", false, 3, SETTINGS, NULL), BERTH_E_STOPPED);
+    assert_int_equal(unlink(world_path(w, "bare/config.yaml")), 0);
+    assert_int_equal(run_whole(w, "bare", true, 0, SETTINGS, NULL), BERTH_E_EXISTS);
+    assert_true(berth_file_exists(world_path(w, "bare/checkpoints/step-3.h5")));
+    /* killed before its config.yaml was there */
+    assert_done(berth_make_folders(world_path(w, "begun/checkpoints")));
+    world_write(w, "begun/.lock", "");
+    world_write(w, "begun/config.yaml.tmp.h-1-2", "half");
+    assert_int_equal(run_whole(w, "begun", true, 0, SETTINGS, NULL), BERTH_OK);
+    assert_same_run(w, "whole", "begun");
+    assert_false(berth_file_exists(world_path(w, "begun/config.yaml.tmp.h-1-2")));
+}
+
+/* ---- what a run was made from */
+
+/* Puts `to` in the place of the only `from` in a file of the world; returns what the file held. */
+static char *replace(const struct world *w, const char *name, const char *from, const char *to) {
+    char *text = NULL;
+    size_t size = 0;
+    struct berth_str s;
+    berth_str_init(&s);
+    assert_done(berth_file_read(&text, &size, world_path(w, name)));
+    char *at = strstr(text, from);
+    if (at == NULL) fail_msg("'%s' is not in %s:\n%s", from, name, text);
+    berth_str_addn(&s, text, (size_t)(at - text));
+    berth_str_addf(&s, "%s%s", to, at + strlen(from));
+    world_write(w, name, s.data);
+    berth_str_deinit(&s);
+    return text;
+}
+
+static void put_back(const struct world *w, const char *name, char *text) {
+    world_write(w, name, text);
+    free(text);
+}
+
+static void assert_not_resumed(const struct world *w, const char *run, const char *why) {
+    assert_int_equal(run_whole(w, run, true, 0, SETTINGS, NULL), BERTH_E_USAGE);
+    assert_text_has(berth_error_text(), why);
+}
+
+static void test_changed_data(void **state) {
+    struct world *w = *state;
+    assert_int_equal(run_whole(w, "data", false, 5, SETTINGS, NULL), BERTH_E_STOPPED);
+    char *mood = replace(w, "mood.tsv", "bad music\tbad", "bad food\tbad"); /* as many rows, the same labels */
+    assert_not_resumed(w, "data", "source 'mood', split train: the data changed since this run began");
+    assert_not_resumed(w, "whole", "source 'mood', split train: the data changed since this run began");
+    put_back(w, "mood.tsv", mood);
+    char *vocab = replace(w, "vocab.txt", "\nnoon\n", "\nmoon\n");
+    assert_not_resumed(w, "data", "the tokenizer changed since this run began");
+    put_back(w, "vocab.txt", vocab);
+    assert_int_equal(run_whole(w, "data", true, 0, SETTINGS, NULL), BERTH_OK);
+    assert_same_run(w, "whole", "data");
+}
+
+static berth_status run_on(const struct world *w, const char *run, bool resume, int64_t stop_at) {
+    char backbone[600];
+    snprintf(backbone, sizeof backbone, "model.backbone=%s/base/best", w->folder);
+    return run_whole(w, run, resume, stop_at, "model.new=null", "model.vocab=null", backbone, NULL);
+}
+
+/* A backbone's folder decides of the order of labels and of the model's configuration. */
+static void test_changed_backbone(void **state) {
+    struct world *w = *state;
+    assert_int_equal(run_whole(w, "base", false, 0, "train.steps=3", NULL), BERTH_OK);
+    assert_int_equal(run_on(w, "tuned", false, 5), BERTH_E_STOPPED);
+    char *heads = replace(w, "base/best/berth_heads.json", "\"bad\"", "\"swap\"");
+    free(replace(w, "base/best/berth_heads.json", "\"good\"", "\"bad\""));
+    free(replace(w, "base/best/berth_heads.json", "\"swap\"", "\"good\""));
+    assert_int_equal(run_on(w, "tuned", true, 0), BERTH_E_USAGE);
+    assert_text_has(berth_error_text(), "task 'feeling': the list of labels changed");
+    put_back(w, "base/best/berth_heads.json", heads);
+    char *config = replace(w, "base/best/config.json", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"relu\"");
+    assert_int_equal(run_on(w, "tuned", true, 0), BERTH_E_USAGE);
+    assert_text_has(berth_error_text(), "the backbone's activation changed");
+    put_back(w, "base/best/config.json", config);
+    assert_int_equal(run_on(w, "tuned", true, 0), BERTH_OK);
 }
 
 /* Killed after the last checkpoint and before the end was marked. */
@@ -176,8 +302,10 @@ static void test_other_configuration(void **state) {
     assert_int_equal(berth_trainer_start(r.trainer, true), BERTH_E_USAGE);
     if (strstr(berth_error_text(), "freeze") == NULL) fail_msg("%s", berth_error_text());
     run_free(&r);
-    /* what does not change the result may change */
-    assert_int_equal(run_whole(w, "other", true, 0, SETTINGS, "checkpoint.keep=1", "threads=1", NULL),
+    /* what does not change the result may change, and a number may be written in another way */
+    assert_int_equal(run_whole(w, "other", true, 0, SETTINGS, "checkpoint.keep=1", "threads=1",
+                               "train.lr=0.002", "train.warmup=2.0", "tasks.intent.weight=1.00",
+                               "frozen_dropout=false", NULL),
                      BERTH_OK);
     assert_same_file(world_path(w, "whole/best/model.safetensors"),
                      world_path(w, "other/best/model.safetensors"));
@@ -197,11 +325,20 @@ static void test_threads(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stop_at_each_step),         cmocka_unit_test(test_stop_after_every_step),
-        cmocka_unit_test(test_stop_with_one_task_a_step), cmocka_unit_test(test_early_stopped_run_resumes),
-        cmocka_unit_test(test_damaged_checkpoints),       cmocka_unit_test(test_left_overs_of_a_kill),
-        cmocka_unit_test(test_end_is_repeated),           cmocka_unit_test(test_other_configuration),
-        cmocka_unit_test(test_resume_without_a_folder),   cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_stop_at_each_step),
+        cmocka_unit_test(test_stop_after_every_step),
+        cmocka_unit_test(test_stop_with_one_task_a_step),
+        cmocka_unit_test(test_early_stopped_run_resumes),
+        cmocka_unit_test(test_damaged_checkpoints),
+        cmocka_unit_test(test_left_overs_of_a_kill),
+        cmocka_unit_test(test_end_is_repeated),
+        cmocka_unit_test(test_other_configuration),
+        cmocka_unit_test(test_resume_without_a_folder),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_newer_checkpoint),
+        cmocka_unit_test(test_folder_of_others),
+        cmocka_unit_test(test_changed_data),
+        cmocka_unit_test(test_changed_backbone),
     };
     return cmocka_run_group_tests_name("train_resume", tests, setup, world_teardown);
 }

@@ -187,6 +187,43 @@ static void test_without_dev(void **state) {
     assert_true(berth_file_exists(world_path(w, "no_dev/best/model.safetensors")));
 }
 
+/* Dev rows of one task carry no label: the mean is that of the others, and its score cannot choose. */
+static void test_dev_without_labels(void **state) {
+    struct world *w = *state;
+    struct world_run r;
+    struct berth_trainer *t = NULL;
+    world_write(w, "bare.tsv", "sentence\tlabel\nthe film was good\t\nvery bad food\t\n");
+    run_make(&r, w, "bare_dev", "data.mood.dev=bare.tsv", "evaluate.patience=1", "train.lr=1e-2", NULL);
+    run_started(&r);
+    const struct berth_scores *dev = berth_trainer_dev_scores(r.trainer);
+    double mean = berth_scores_find(dev, "mean", "metric");
+    double others =
+        (berth_scores_find(dev, "intent", "accuracy") + berth_scores_find(dev, "slots", "span_f1")) / 2;
+    if (!(fabs(mean - others) < 1e-12)) fail_msg("mean %g, of the labelled tasks %g", mean, others);
+    assert_true(r.trainer->state.best_step > 0);
+    run_free(&r);
+
+    struct berth_config *c = world_config(w, "data.mood.dev=bare.tsv", "evaluate.metric=feeling", NULL);
+    assert_int_equal(berth_trainer_create(&t, c, NULL), BERTH_E_USAGE);
+    assert_text_has(berth_error_text(), "evaluate.metric");
+    assert_text_has(berth_error_text(), "no dev row carries its label");
+    berth_config_free(c);
+    c = world_config(w, "data.mood.dev=bare.tsv", "data.talk.dev=null", NULL);
+    assert_int_equal(berth_trainer_create(&t, c, NULL), BERTH_E_USAGE);
+    assert_text_has(berth_error_text(), "evaluate.metric");
+    berth_config_free(c);
+}
+
+/* A source that no task reads is left alone. */
+static void test_unread_source(void **state) {
+    assert_int_equal(run_whole(*state, "unread", false, 0, "train.steps=2",
+                               "data.spare={format: tsv, text: sentence, dev: mood.tsv}", NULL),
+                     BERTH_OK);
+    assert_int_equal(run_whole(*state, "unread_train", false, 0, "train.steps=2",
+                               "data.spare={format: tsv, text: sentence, train: mood.tsv}", NULL),
+                     BERTH_OK);
+}
+
 /* ---- durations */
 
 static void test_durations(void **state) {
@@ -275,6 +312,28 @@ static void test_plan_tells(void **state) {
     run_free(&r);
 }
 
+static void assert_plan(const struct world *w, const char *part, const char *override, const char *other) {
+    struct world_run r;
+    char *text = NULL;
+    run_make(&r, w, "plans", override, other, NULL);
+    assert_done(berth_trainer_plan(r.trainer, &text));
+    assert_text_has(text, part);
+    free(text);
+    run_free(&r);
+}
+
+/* The share is the factor in the loss: of drawn rows in mixed batches, 1 where a step is of one task. */
+static void test_plan_shares(void **state) {
+    struct world *w = *state;
+    world_write(w, "half.tsv",
+                "sentence\tlabel\nthe film was good\tgood\nthe film was bad\tbad\na\t\nthe\t\n"
+                "food\t\nmusic\t\nnoon\t\nrome\t\n");
+    assert_plan(w, "         2    0.077        1           0.077\n", "data.mood.train=half.tsv", NULL);
+    assert_plan(w, "         8    1.000        3           3.000\n", "sampling.mix=step",
+                "tasks.feeling.weight=3");
+    assert_plan(w, "rows of one task", "sampling.mix=step", NULL);
+}
+
 /* A trained model goes on under another configuration: its heads come along, unnamed ones are dropped. */
 static void test_from_trained_model(void **state) {
     struct world *w = *state;
@@ -301,7 +360,8 @@ int main(void) {
         cmocka_unit_test(test_without_dev),        cmocka_unit_test(test_durations),
         cmocka_unit_test(test_refused_settings),   cmocka_unit_test(test_output_is_needed),
         cmocka_unit_test(test_nan_loss_stops),     cmocka_unit_test(test_plan_tells),
-        cmocka_unit_test(test_from_trained_model),
+        cmocka_unit_test(test_from_trained_model), cmocka_unit_test(test_plan_shares),
+        cmocka_unit_test(test_dev_without_labels), cmocka_unit_test(test_unread_source),
     };
     return cmocka_run_group_tests_name("train_run", tests, world_setup, world_teardown);
 }
