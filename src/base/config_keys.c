@@ -120,7 +120,9 @@ const struct berth_key berth_config_keys[] = {
      .help = "proportional: every row once an epoch, so large sources come more often."},
     {.path = "sampling.mix", .type = BERTH_KEY_CHOICE, ANY, .choices = "batch|step",
      .default_value = "batch", .unit = "",
-     .help = "batch: rows of several sources in one batch. step: one source a step."},
+     .help = "batch: rows of several sources in one batch; a row with labels of two tasks is drawn once "
+             "and feeds both. step: one task a step, and that head alone learns; such a row is drawn once "
+             "for each of its tasks."},
     {.path = "sampling.epoch", .type = BERTH_KEY_CHOICE, ANY, .choices = "all", .default_value = "all",
      .unit = "",
      .help = "How long an epoch is. all: as many rows as all training files have."},
@@ -187,8 +189,10 @@ const struct berth_key berth_config_keys[] = {
              "stays."},
 
     SECTION("evaluate", "Evaluation on the dev rows during training."),
-    {.path = "evaluate.every", .type = BERTH_KEY_DURATION, ANY, .default_value = "1 epoch", .unit = "",
-     .help = "How often; the end of training is always evaluated."},
+    {.path = "evaluate.every", .type = BERTH_KEY_DURATION, ANY, .default_value = "1 epoch",
+     .unit = "steps or epochs",
+     .help = "How often; the end of training is always evaluated. Not by the clock: evaluations choose the "
+             "best model, and a run could not be repeated."},
     {.path = "evaluate.metric", .type = BERTH_KEY_STRING, ANY, .default_value = "mean", .unit = "",
      .help = "What chooses the best checkpoint: mean over the tasks' metrics, or the name of one task."},
     {.path = "evaluate.patience", .type = BERTH_KEY_INT, .min = 0, .max = 1000, .default_value = "0",
@@ -203,7 +207,7 @@ const struct berth_key berth_config_keys[] = {
      .help = "How often; one is always written at the end."},
     {.path = "checkpoint.keep", .type = BERTH_KEY_INT, .min = 1, .max = 1000, .default_value = "2",
      .unit = "checkpoints",
-     .help = "How many of the newest are kept, besides the best."},
+     .help = "How many of the newest are kept. The best model is kept apart from them, in best/."},
 
     SECTION("log", "What a run prints and records while it trains."),
     {.path = "log.every", .type = BERTH_KEY_DURATION, ANY, .default_value = "20 steps", .unit = "",

@@ -113,7 +113,10 @@ void conf_expected(struct berth_str *out, const struct berth_key *row) {
         berth_str_add(out, "a column's name or its number from 0");
         break;
     case BERTH_KEY_DURATION:
-        berth_str_add(out, "a duration such as '500 steps', '1 epoch' or '10 min'");
+        if (row->unit[0] != '\0') /* not all units */
+            berth_str_addf(out, "a duration in %s, such as '500 steps' or '1 epoch'", row->unit);
+        else
+            berth_str_add(out, "a duration such as '500 steps', '1 epoch' or '10 min'");
         break;
     case BERTH_KEY_INT:
         berth_str_add(out, "a whole number");
