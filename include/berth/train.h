@@ -95,8 +95,8 @@ void berth_scores_deinit(struct berth_scores *s);
 double berth_scores_find(const struct berth_scores *s, const char *task, const char *metric); /* NaN: none */
 
 /* Evaluates every task whose source has the split; the first score of a task is its own metric; then "mean" metric
- * over the tasks of which a row is labelled. metric_of[i]: name of task i's own metric ("accuracy", "span_f1"). Words cut off count as missed, unknown
- * labels as wrong. */
+ * over the tasks of which a row is labelled. metric_of[i]: name of task i's own metric ("accuracy", "span_f1"). Words
+ * cut off count as missed, unknown labels as wrong. */
 berth_status berth_evaluate(struct berth_scores *out, struct berth_model *model, struct berth_tape *tape,
                             const struct berth_data *data, enum berth_split split, const char *const *metric_of,
                             int64_t batch_size) BERTH_CHECKED;
