@@ -34,7 +34,9 @@ while [ "$finished" = no ]; do
     fi
     "$berth" train "$config" "${settings[@]}" output="$tmp/killed" --resume > "$out" 2> "$err" < /dev/null &
     child=$!
-    delay=$((RANDOM % (took / 2 + 20))) # from the first instant to half a run
+    limit=$((took / 2 + 20))                            # from the first instant to half a run;
+    if [ "$kills" -lt 3 ]; then limit=$((took / 5 + 1)); fi # three surely hit before the end
+    delay=$((RANDOM % limit))
     sleep "$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000)))"
     if kill -s KILL "$child" 2> /dev/null; then kills=$((kills + 1)); fi
     status=0
