@@ -1,7 +1,8 @@
 /* file.h: reading checked, writing whole or not at all.
  *
- * A file is written to "PATH.tmp.PID" in the same directory, flushed, closed and renamed over PATH, then the
- * directory is flushed: a crash at any instant leaves the old file or the new one.
+ * A file is written to "PATH.tmp.PID-RANDOM" in the same directory, flushed, closed and renamed over PATH, then
+ * the directory is flushed: a crash at any instant leaves the old file or the new one. Writers of one PATH, in
+ * one process or on several hosts, never share a temporary file: the last rename stands, whole.
  *
  *     struct berth_file_writer w;
  *     BERTH_TRY(berth_file_begin(&w, path));
@@ -29,8 +30,13 @@ void berth_file_abort(struct berth_file_writer *w);
 berth_status berth_file_put(const char *path, const void *data, size_t size) BERTH_CHECKED;
 /* Flushes and renames a file that somebody else (a library) wrote to tmp_path; removes it on failure. */
 berth_status berth_file_publish(const char *tmp_path, const char *path) BERTH_CHECKED;
-/* "PATH.tmp.PID"; owned by the caller. */
+/* "PATH.tmp.PID-RANDOM", RANDOM being 64 bits in hexadecimal, another at each call; owned by the caller. */
 berth_status berth_file_tmp_name(char **out, const char *path) BERTH_CHECKED;
+/* Creates a file of a new temporary name (never one that is there), open for `access` (O_WRONLY or O_RDWR). *out
+ * and *fd are the caller's; NULL and -1 after a failure. */
+berth_status berth_file_open_tmp(char **out, int *fd, const char *path, int access) BERTH_CHECKED;
+/* Makes an empty folder of a new temporary name; *out is owned by the caller, NULL after a failure. */
+berth_status berth_file_make_tmp_folder(char **out, const char *path) BERTH_CHECKED;
 
 /* The whole file with a zero byte behind it; *out is owned by the caller. Directories, missing and unreadable
  * files are BERTH_E_IO with the system's reason. */

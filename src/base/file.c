@@ -1,14 +1,17 @@
 /* file.c: files written whole or not at all, and files read checked.
  *
- *     open PATH.tmp.PID -> write -> fsync -> close -> rename to PATH -> fsync of the folder
+ *     open PATH.tmp.PID-RANDOM -> write -> fsync -> close -> rename to PATH -> fsync of the folder
  *
  * The rename is the instant at which the new file exists; all before it may be lost without harm, and the
- * last fsync makes the rename itself survive a power cut. */
+ * last fsync makes the rename itself survive a power cut. Process numbers alone do not tell writers apart: two
+ * containers or hosts on one file system count them each on its own. The 64 random bits do, and whoever still
+ * meets a name that is taken draws another. They name files only; no result depends on them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,18 +53,66 @@ out:
 
 berth_status berth_file_tmp_name(char **out, const char *path) {
     struct berth_str s;
+    uint64_t bits = 0;
+    ssize_t n = 0;
+    do
+        n = getrandom(&bits, sizeof bits, 0);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof bits) /* requests of up to 256 bytes are never cut short */
+        BERTH_FAIL(BERTH_E_IO, "%s: no random bits for a temporary name: %s", path, strerror(errno));
     berth_str_init(&s);
-    berth_str_addf(&s, "%s.tmp.%ld", path, (long)getpid());
+    berth_str_addf(&s, "%s.tmp.%ld-%016llx", path, (long)getpid(), (unsigned long long)bits);
     return berth_str_take(&s, out);
+}
+
+/* A name is taken once in 2^64; a hundred in a row are a broken source of random bits. */
+#define TMP_ATTEMPTS 100
+
+berth_status berth_file_open_tmp(char **out, int *fd, const char *path, int access) {
+    berth_status status = BERTH_OK;
+    char *name = NULL;
+    *out = NULL;
+    *fd = -1;
+    for (int i = 0; i < TMP_ATTEMPTS && *fd < 0; i++) {
+        free(name);
+        name = NULL;
+        BERTH_TRY_OUT(berth_file_tmp_name(&name, path));
+        *fd = open(name, access | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (*fd < 0 && errno != EEXIST) break;
+    }
+    if (*fd < 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be created: %s", path, strerror(errno));
+    *out = name;
+    name = NULL;
+out:
+    free(name);
+    return status;
+}
+
+berth_status berth_file_make_tmp_folder(char **out, const char *path) {
+    berth_status status = BERTH_OK;
+    char *name = NULL;
+    bool made = false;
+    *out = NULL;
+    for (int i = 0; i < TMP_ATTEMPTS && !made; i++) {
+        free(name);
+        name = NULL;
+        BERTH_TRY_OUT(berth_file_tmp_name(&name, path));
+        made = mkdir(name, 0777) == 0;
+        if (!made && errno != EEXIST) break;
+    }
+    if (!made) BERTH_FAIL_OUT(BERTH_E_IO, "%s: the folder cannot be made: %s", path, strerror(errno));
+    *out = name;
+    name = NULL;
+out:
+    free(name);
+    return status;
 }
 
 berth_status berth_file_begin(struct berth_file_writer *w, const char *path) {
     berth_status status = BERTH_OK;
     *w = (struct berth_file_writer){.fd = -1};
     BERTH_TRY_OUT(berth_strdup(&w->path, path));
-    BERTH_TRY_OUT(berth_file_tmp_name(&w->tmp_path, path));
-    w->fd = open(w->tmp_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (w->fd < 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be created: %s", path, strerror(errno));
+    BERTH_TRY_OUT(berth_file_open_tmp(&w->tmp_path, &w->fd, path, O_WRONLY));
 out:
     if (status != BERTH_OK) berth_file_abort(w);
     return status;

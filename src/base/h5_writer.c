@@ -67,9 +67,7 @@ berth_status berth_h5_create(struct berth_h5_writer **out, const char *path, con
     access_list = h5_access();
     if (creation < 0 || access_list < 0 || H5Pset_userblock(creation, H5_BLOCK_SIZE) < 0)
         BERTH_FAIL_OUT(BERTH_E_IO, "%s: HDF5 properties: %s", path, h5_reason());
-    BERTH_TRY_OUT(berth_file_tmp_name(&w->tmp_path, path));
-    w->fd = open(w->tmp_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (w->fd < 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be created: %s", path, strerror(errno));
+    BERTH_TRY_OUT(berth_file_open_tmp(&w->tmp_path, &w->fd, path, O_RDWR)); /* the library opens our own file */
     w->file = H5Fcreate(w->tmp_path, H5F_ACC_TRUNC, creation, access_list);
     if (w->file < 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be created: %s", path, h5_reason());
     *out = w;

@@ -108,6 +108,38 @@ static void killed_writer_leaves_the_old_file(void **state) {
     free(path);
 }
 
+/* Two writers of one name with one process number, as in two containers over one folder. */
+static void writers_never_share_a_temporary_file(void **state) {
+    (void)state;
+    char *path = temp_path(folder, "both.txt"), *names[2] = {NULL, NULL}, start[300];
+    struct berth_file_writer a, b;
+    for (int i = 0; i < 2; i++)
+        assert_ok(berth_file_tmp_name(&names[i], path));
+    assert_string_not_equal(names[0], names[1]);
+    snprintf(start, sizeof start, "%s.tmp.%ld-", path, (long)getpid());
+    assert_int_equal(strncmp(names[0], start, strlen(start)), 0);
+    assert_int_equal(strlen(names[0]), strlen(start) + 16);
+    for (int i = 0; i < 2; i++)
+        free(names[i]);
+    assert_ok(berth_file_begin(&a, path));
+    assert_ok(berth_file_begin(&b, path));
+    assert_ok(berth_file_write(&a, "first", 5));
+    assert_ok(berth_file_write(&b, "2nd", 3));
+    assert_ok(berth_file_commit(&a));
+    assert_content(path, "first");
+    assert_ok(berth_file_commit(&b));
+    assert_content(path, "2nd");
+    for (int i = 0; i < 2; i++)
+        assert_ok(berth_file_make_tmp_folder(&names[i], path));
+    assert_string_not_equal(names[0], names[1]);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(rmdir(names[i]), 0);
+        free(names[i]);
+    }
+    assert_int_equal(unlink(path), 0);
+    free(path);
+}
+
 static void publish(void **state) {
     (void)state;
     char *path = temp_path(folder, "p.bin"), *tmp = NULL;
@@ -242,6 +274,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(put_and_read),
         IN_FOLDER(failing_write_leaves_the_old_file),
+        IN_FOLDER(writers_never_share_a_temporary_file),
         IN_FOLDER(publish),
         IN_FOLDER(killed_writer_leaves_the_old_file),
         IN_FOLDER(errors_of_reading),
