@@ -11,8 +11,8 @@
  *
  * A source is where rows come from; one source may carry labels of several tasks. A row holds [CLS] text [SEP]
  * (text_pair [SEP]) cut to max_length (longest first for pairs), its words, and its labels.
- * Labels are numbered from the training split (sorted, "O" first) unless given; a label of dev or test that is
- * not known becomes BERTH_LABEL_UNKNOWN: counted, reported, and wrong whatever is predicted.
+ * Labels are numbered from the training split (sorted, "O" first) unless given; a label that is not known becomes
+ * BERTH_LABEL_UNKNOWN: counted, reported, and wrong whatever is predicted. To train with such labels is refused.
  */
 #ifndef BERTH_DATA_H
 #define BERTH_DATA_H
@@ -59,7 +59,8 @@ struct berth_data; /* owns sources, tasks, maps */
 
 /* Opens what the configuration names, packing what is not in the cache folder (`cache`) under its digest of
  * source bytes, tokenizer and settings. known: tasks whose label maps are given (a trained model's), matched by
- * name; the rest number theirs from the training split. Errors name file, line, column. A named split's file
+ * name; the rest number theirs from the training split. A source that no task reads is left out: it is listed
+ * with no splits and its files are not opened. Errors name file, line, column. A named split's file
  * must exist and hold at least one row. Borrows the tokenizer only during the call. */
 berth_status berth_data_open(struct berth_data **out, const struct berth_config *c,
                              const struct berth_tokenizer *tokenizer, const struct berth_task *known,
@@ -93,7 +94,8 @@ struct berth_feeder;
  * draws rows of one task only and feeds that head alone: an epoch then draws each task's rows once, tasks
  * interleaved by a shuffled order. With both batch_size and batch_tokens both limits hold; a row longer than
  * batch_tokens is a step of its own. An ordinal is the row's place in the step, however the step is split.
- * Within a batch rows of one source lie together. A task whose source has no training split is BERTH_E_USAGE.
+ * Within a batch rows of one source lie together. A task whose source has no training split, and a
+ * training label that a given label map does not hold, are BERTH_E_USAGE.
  * Borrows d. */
 berth_status berth_feeder_create(struct berth_feeder **out, const struct berth_data *d,
                                  const struct berth_feeder_options *options) BERTH_CHECKED;
@@ -122,10 +124,13 @@ berth_status berth_scan_next(struct berth_scan *s, const struct berth_batch **ou
 /* ---- rows for prediction: adds [CLS] text [SEP] (pair [SEP]) to a batch, cut to max_length, with one item a
  * task: sentence-level tasks the sequence, token-level tasks each word (split at white space) that was not cut
  * off. words: start and end byte of each white-space word, none where no task is token-level; owned by the
- * caller (free). words and word_count may be NULL. */
+ * caller (free). words and word_count may be NULL. Words are encoded one by one when any of the tasks is token-level,
+ * while training does so for the sources of token-level tasks alone: the ids differ only where a control character
+ * stands between words, which the tokenizer drops and does not split at. */
 struct berth_word_span {
     int32_t start, end; /* bytes of the text */
     int32_t token;      /* row within the sequence of its first piece; -1: cut off or without pieces */
+    bool cut;           /* cut off */
 };
 berth_status berth_data_add_text(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,
                                  const char *text, const char *pair, const struct berth_task *tasks,

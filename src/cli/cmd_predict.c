@@ -65,7 +65,7 @@ static berth_status add_line(struct predictor *p, size_t line, int32_t ordinal) 
     for (size_t i = 0; i < slots; i++)
         a->best[i] = -1;
     for (size_t w = 0; w < a->word_count; w++)
-        a->words_cut += a->words[w].token < 0;
+        a->words_cut += a->words[w].cut;
     return BERTH_OK;
 }
 

@@ -39,7 +39,7 @@ static berth_status open_source(struct data_source *s, const struct specs *specs
     BERTH_TRY(berth_strdup(&s->name, spec->name));
     s->view.name = s->name;
     if (spec->label_count == 0) {
-        berth_log(BERTH_LOG_WARN, "data.%s: no task reads this source; it is left out", spec->name);
+        berth_log(BERTH_LOG_INFO, "data.%s: no task reads this source; it is left out", spec->name);
         return BERTH_OK;
     }
     for (int split = 0; split < BERTH_SPLIT_COUNT; split++) {
@@ -94,6 +94,7 @@ static berth_status open_task(struct berth_data *d, const struct specs *specs, s
     BERTH_TRY(berth_strdup(&task->task.name, spec->name));
     task->task.kind = spec->kind;
     task->source = spec->source;
+    task->label = spec->label;
     const struct berth_task *given = find_known(spec->name, known, known_count);
     if (!given) return labels_from_training(&task->task.labels, d, specs, index, splits);
     if (given->kind != spec->kind) {
@@ -140,7 +141,7 @@ out:
     return status;
 }
 
-static berth_status map_source(struct berth_data *d, const struct specs *specs, size_t index) {
+static berth_status map_source(struct berth_data *d, size_t index) {
     struct data_source *s = &d->sources[index];
     for (int split = 0; split < BERTH_SPLIT_COUNT; split++) {
         if (!s->view.has[split]) continue;
@@ -151,7 +152,7 @@ static berth_status map_source(struct berth_data *d, const struct specs *specs, 
         for (size_t t = 0; t < d->task_count; t++) {
             if (d->tasks[t].source != index) continue;
             BERTH_TRY(map_labels(&s->mapped[split][t], &set->unknown_labels[t], &s->packs[split],
-                                 specs->tasks[t].label, &d->tasks[t].task, s->name, (enum berth_split)split));
+                                 d->tasks[t].label, &d->tasks[t].task, s->name, (enum berth_split)split));
         }
     }
     return BERTH_OK;
@@ -175,7 +176,7 @@ berth_status berth_data_open(struct berth_data **out, const struct berth_config 
     for (size_t t = 0; t < d->task_count; t++)
         BERTH_TRY_OUT(open_task(d, &specs, t, known, known_count, splits));
     for (size_t i = 0; i < d->source_count; i++)
-        BERTH_TRY_OUT(map_source(d, &specs, i));
+        BERTH_TRY_OUT(map_source(d, i));
     *out = d;
     d = NULL;
 out:

@@ -248,6 +248,7 @@ berth_status batcher_add_row(struct berth_batch *b, const struct berth_data *d, 
 struct data_task {
     struct berth_task task;
     size_t source;
+    size_t label; /* index in the source's packs */
 };
 struct data_source {
     struct berth_source view;

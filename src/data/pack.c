@@ -57,6 +57,13 @@ static void builder_deinit(struct builder *b) {
     free(b->tag);
 }
 
+/* A column called 1 and column number 1 are two things of one spelling. */
+static void add_column(struct berth_str *s, const char *key, const struct column *column) {
+    berth_str_addf(s, ",\"%s\":", key);
+    berth_str_add_json(s, column->name);
+    berth_str_addf(s, ",\"%s_by_number\":%s", key, column->number >= 0 ? "true" : "false");
+}
+
 /* Settings as text, so that what goes into a key can be read (it is also in the file's meta). */
 static berth_status settings_text(struct berth_str *s, const struct source_spec *spec,
                                   const struct berth_tokenizer *t, int64_t max_length) {
@@ -66,11 +73,10 @@ static berth_status settings_text(struct berth_str *s, const struct source_spec 
                    (long long)max_length);
     berth_str_add_json(s, spec->format->name);
     if (spec->format->has_columns) {
-        berth_str_addf(s, ",\"header\":%s,\"text\":", spec->header ? "true" : "false");
-        berth_str_add_json(s, spec->text.name);
+        berth_str_addf(s, ",\"header\":%s", spec->header ? "true" : "false");
+        add_column(s, "text", &spec->text);
         if (spec->has_pair) {
-            berth_str_add(s, ",\"text_pair\":");
-            berth_str_add_json(s, spec->text_pair.name);
+            add_column(s, "text_pair", &spec->text_pair);
         }
     }
     berth_str_addf(s, ",\"by_words\":%s", spec->by_words ? "true" : "false");

@@ -42,6 +42,7 @@ berth_status berth_data_add_text(struct berth_batch *b, const struct berth_token
             spans[w].start = e.words[w].start;
             spans[w].end = e.words[w].end;
             spans[w].token = e.words[w].token;
+            spans[w].cut = e.words[w].cut;
         }
         *words = spans;
         spans = NULL;

@@ -54,6 +54,29 @@ static berth_status make_groups(struct sampler *s, const struct berth_data *d) {
     return BERTH_OK;
 }
 
+/* Training rows whose label a saved head does not have would be left out in silence: they are refused. */
+static berth_status check_labels(const struct berth_data *d, size_t index) {
+    const struct data_task *task = &d->tasks[index];
+    const struct data_source *source = &d->sources[task->source];
+    const struct berth_dataset *set = &source->view.split[BERTH_TRAIN];
+    if (!source->view.has[BERTH_TRAIN] || set->unknown_labels[index] == 0) return BERTH_OK;
+    const struct pack *pack = &source->packs[BERTH_TRAIN];
+    int64_t at = 0, row = 0;
+    while (set->labels[index][at] != BERTH_LABEL_UNKNOWN)
+        at++;
+    row = at;
+    if (task->task.kind == BERTH_TASK_TAGGING)
+        for (row = 0; set->word_offset[row + 1] <= at;)
+            row++;
+    BERTH_FAIL(BERTH_E_USAGE,
+               "data.%s.train: row %lld: task '%s': the label '%s' is not among the %zu of the model's head of that "
+               "name (%lld such label%s in all); to learn other labels give the task another name: it gets a new "
+               "head",
+               source->name, (long long)row + 1, task->task.name,
+               pack->names[task->label].names[pack->labels[task->label][at]], task->task.labels.count,
+               (long long)set->unknown_labels[index], set->unknown_labels[index] == 1 ? "" : "s");
+}
+
 berth_status sampler_init(struct sampler *s, const struct berth_data *d,
                           const struct berth_feeder_options *options) {
     memset(s, 0, sizeof *s);
@@ -61,6 +84,7 @@ berth_status sampler_init(struct sampler *s, const struct berth_data *d,
     BERTH_ASSERT(options->batch_size > 0 || options->batch_tokens > 0);
     for (size_t t = 0; t < d->task_count; t++) {
         const struct berth_source *source = &d->sources[d->tasks[t].source].view;
+        BERTH_TRY(check_labels(d, t));
         if (!source->has[BERTH_TRAIN])
             BERTH_FAIL(BERTH_E_USAGE,
                        "data.%s.train: task '%s' is to be trained, but its source has no training "

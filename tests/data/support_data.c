@@ -7,7 +7,7 @@
 static void gather(void *user, enum berth_log_level level, const char *line) {
     struct data_world *w = user;
     size_t used = strlen(w->log);
-    (void)level;
+    w->warnings += level == BERTH_LOG_WARN;
     snprintf(w->log + used, sizeof w->log - used, "%s\n", line);
 }
 

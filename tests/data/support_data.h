@@ -19,6 +19,7 @@ struct data_world {
     struct berth_tokenizer *tokenizer;
     int64_t max_length;
     char log[8192]; /* lines logged since the world was made */
+    int warnings;   /* of them */
 };
 
 /* Vocabulary: [PAD] [UNK] [CLS] [SEP] [MASK] (ids 0..4), a..z (5..30), ##a..##z (31..56), then some words. Logs

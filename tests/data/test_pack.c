@@ -330,6 +330,69 @@ static void pairs_are_cut_as_the_reference_cuts(void **state) {
     }
 }
 
+/* A saved head's labels and a training split that has others. */
+static void training_refuses_labels_that_a_saved_head_lacks(void **state) {
+    (void)state;
+    struct data_world w;
+    struct berth_task known[2] = {{.name = "slots", .kind = BERTH_TASK_TAGGING},
+                                  {.name = "intent", .kind = BERTH_TASK_CLASSIFICATION}};
+    static const char *const TAGS[] = {"O", "B-n", "B-m"}, *const INTENTS[] = {"book", "play"};
+    const struct berth_feeder_options options = {.seed = 1, .batch_size = 2, .accumulate = 1};
+    struct berth_feeder *f = NULL;
+    struct berth_data *d = NULL;
+    world_make(&w);
+    put_talk(&w);
+    for (int i = 0; i < 2; i++)
+        berth_labels_init(&known[i].labels);
+    for (int i = 0; i < 3; i++)
+        assert_ok(berth_labels_add(&known[0].labels, TAGS[i], NULL));
+    for (int i = 0; i < 2; i++)
+        assert_ok(berth_labels_add(&known[1].labels, INTENTS[i], NULL));
+    struct berth_config *c = world_config(&w, TALK);
+    assert_ok(berth_data_open(&d, c, w.tokenizer, known, 2, BERTH_ALL_SPLITS)); /* scoring may count them */
+    assert_int_equal(berth_data_source(d, 0)->split[BERTH_TRAIN].unknown_labels[0], 1);
+    assert_int_equal(berth_feeder_create(&f, d, &options), BERTH_E_USAGE);
+    assert_string_equal(berth_error_text(),
+                        "data.talk.train: row 3: task 'intent': the label 'find' is not among the 2 of the model's "
+                        "head of that name (1 such label in all); to learn other labels give the task another name: "
+                        "it gets a new head");
+    berth_data_free(d);
+    assert_ok(berth_labels_add(&known[1].labels, "find", NULL));
+    assert_ok(berth_data_open(&d, c, w.tokenizer, known, 2, BERTH_ALL_SPLITS));
+    assert_int_equal(berth_feeder_create(&f, d, &options), BERTH_E_USAGE);
+    assert_non_null(strstr(berth_error_text(), "row 3: task 'slots': the label 'B-a' is not among the 3"));
+    berth_data_free(d);
+    assert_ok(berth_labels_add(&known[0].labels, "B-a", NULL)); /* dev still has others */
+    assert_ok(berth_data_open(&d, c, w.tokenizer, known, 2, BERTH_ALL_SPLITS));
+    assert_int_equal(berth_data_source(d, 0)->split[BERTH_DEV].unknown_labels[0], 1);
+    assert_ok(berth_feeder_create(&f, d, &options));
+    berth_feeder_free(f);
+    berth_data_free(d);
+    berth_config_free(c);
+    for (int i = 0; i < 2; i++)
+        berth_labels_deinit(&known[i].labels);
+    world_remove(&w);
+}
+
+/* With header names "1" and "0", column number 1 and the column called 1 are two columns. */
+static void column_numbers_and_names_have_packs_of_their_own(void **state) {
+    (void)state;
+    struct data_world w;
+    world_make(&w);
+    world_put(&w, "r.tsv", "1\t0\tl\ngood\tbad\tx\n");
+    const char *number = "data: {r: {format: tsv, header: true, text: 1, train: r.tsv}}\n"
+                         "tasks: {t: {type: classification, source: r, label: l}}\n";
+    const char *name = "data: {r: {format: tsv, header: true, text: \"1\", train: r.tsv}}\n"
+                       "tasks: {t: {type: classification, source: r, label: l}}\n";
+    struct berth_data *d = world_open(&w, number);
+    assert_int_equal(berth_data_source(d, 0)->split[BERTH_TRAIN].tokens[1], id(&w, "bad"));
+    berth_data_free(d);
+    d = world_open(&w, name);
+    assert_int_equal(berth_data_source(d, 0)->split[BERTH_TRAIN].tokens[1], id(&w, "good"));
+    berth_data_free(d);
+    world_remove(&w);
+}
+
 static void sources_without_tasks_are_left_out(void **state) {
     (void)state;
     struct data_world w;
@@ -342,6 +405,11 @@ static void sources_without_tasks_are_left_out(void **state) {
     assert_false(berth_data_source(d, 0)->has[BERTH_TRAIN]);
     assert_int_equal(berth_data_source(d, 1)->split[BERTH_TRAIN].rows, 2);
     assert_non_null(strstr(w.log, "data.q: no task reads this source; it is left out"));
+    assert_int_equal(w.warnings, 0); /* dropping a task is no mistake */
+    const struct berth_feeder_options options = {.seed = 1, .batch_size = 2, .accumulate = 1};
+    struct berth_feeder *f = NULL;
+    assert_ok(berth_feeder_create(&f, d, &options));
+    berth_feeder_free(f);
     berth_data_free(d);
     world_remove(&w);
 }
@@ -356,6 +424,8 @@ int main(void) {
         cmocka_unit_test(meta_tells_where_it_came_from),
         cmocka_unit_test(long_rows_are_cut),
         cmocka_unit_test(pairs_are_cut_as_the_reference_cuts),
+        cmocka_unit_test(training_refuses_labels_that_a_saved_head_lacks),
+        cmocka_unit_test(column_numbers_and_names_have_packs_of_their_own),
         cmocka_unit_test(sources_without_tasks_are_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
