@@ -99,12 +99,16 @@ static berth_status find_specials(struct berth_tokenizer *t, const char *const *
     return BERTH_OK;
 }
 
+/* Of the algorithm: raise it whenever the same text and vocabulary may give other ids (or other word borders) than
+ * before. Packed data and checkpoints know a tokenizer by its digest, so older ones are then not taken for new. */
+#define TOKENIZER_VERSION 1
+
 static berth_status make_digest(struct berth_tokenizer *t) {
     struct berth_hasher *hasher = NULL;
     BERTH_TRY(berth_hasher_create(&hasher));
-    int32_t numbers[4 + SPECIAL_COUNT] = {t->options.lowercase, t->strip, t->options.split_cjk,
+    int32_t numbers[5 + SPECIAL_COUNT] = {TOKENIZER_VERSION, t->options.lowercase, t->strip, t->options.split_cjk,
                                           t->options.max_word_chars};
-    memcpy(numbers + 4, t->special_ids, sizeof t->special_ids);
+    memcpy(numbers + 5, t->special_ids, sizeof t->special_ids);
     berth_hasher_add(hasher, unicode_tables_source, strlen(unicode_tables_source) + 1);
     berth_hasher_add(hasher, numbers, sizeof numbers);
     for (size_t i = 0; i < t->count; i++)
