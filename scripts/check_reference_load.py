@@ -51,7 +51,8 @@ def check_form(folder, expected):
     name = config["architectures"][0]
     if "For" in name:
         whole, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
-        assert not info["missing_keys"] and not info["unexpected_keys"], f"{folder}: {info}"
+        unexpected = [key for key in info["unexpected_keys"] if ".pooler." not in key or "Token" not in name]
+        assert not info["missing_keys"] and not unexpected, f"{folder}: {info}"  # a tagger's file keeps the pooler
         whole.eval()
         logits = torch.cat([whole(**batch).logits.reshape(-1, whole.num_labels)
                             for batch in sequences(expected, segments)])

@@ -1,16 +1,17 @@
 /* model_save.c: a model folder out, whole or not at all.
  *
- *     FOLDER.tmp.PID/ written and flushed, file by file -> exchanged with FOLDER in one step -> the old one
- * deleted
+ *     FOLDER.tmp.PID-RANDOM/ written and flushed, file by file -> exchanged with FOLDER in one step -> the old
+ *     one deleted
  *
  * What the reference library loads the folder as, and the names that its tensors get:
  *
  *     one classification head on the pooler (bert)    BertForSequenceClassification   bert.*, classifier.*
  *     one tagging head                                ...ForTokenClassification       bert.* / distilbert.*,
- * classifier.* anything else                                   BertModel / DistilBertModel     no prefix,
- * heads.NAME.*
+ *                                                                                     classifier.*
+ *     anything else                                   BertModel / DistilBertModel     no prefix, heads.NAME.*
  *
- * DistilBERT keeps its own names. berth_heads.json says which tensors are the heads'. */
+ * A pooler is kept whatever the heads: the folder is also a backbone for later tasks. The reference's tagger has
+ * none and passes over its two tensors. DistilBERT keeps its own names. berth_heads.json says which tensors are the heads'. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -25,21 +26,16 @@
 struct save_form {
     bool distilbert;
     bool classifier;     /* the only head is the reference's classifier */
-    bool pooler;         /* pooler.dense is written */
     const char *prefix;  /* of backbone tensors */
     char class_name[64]; /* the reference's */
 };
 
 static struct save_form choose_form(const struct berth_model *m) {
-    struct save_form f = {
-        .distilbert = model_is_distilbert(&m->config), .pooler = m->config.pooler, .prefix = ""};
+    struct save_form f = {.distilbert = model_is_distilbert(&m->config), .prefix = ""};
     const struct head_kind *kind = m->head_count == 1 ? head_kind_find(m->heads[0].task.kind) : NULL;
     if (kind != NULL)
         f.classifier = !kind->sentence_level || (!f.distilbert && m->heads[0].pooling == BERTH_POOL_POOLER);
-    if (f.classifier) {
-        f.prefix = f.distilbert ? "distilbert." : "bert.";
-        f.pooler = f.pooler && kind->sentence_level; /* the reference's tagger has none */
-    }
+    if (f.classifier) f.prefix = f.distilbert ? "distilbert." : "bert.";
     snprintf(f.class_name, sizeof f.class_name, "%s%s", f.distilbert ? "DistilBert" : "Bert",
              f.classifier ? kind->reference_class : "Model");
     return f;
@@ -123,7 +119,6 @@ static berth_status write_weights(const struct berth_model *m, const struct save
     }
     for (int i = 0; i < m->parameter_count; i++) {
         const struct berth_parameter *p = &m->parameters[i];
-        if (!f->pooler && p->stage == model_stage_pooler(m)) continue;
         BERTH_TRY_OUT(tensor_file_name(&names[count], f, p));
         tensors[count] = (struct berth_safetensor_out){
             .name = names[count], .rank = p->rank, .shape = p->shape, .data = values + p->offset};
@@ -209,7 +204,7 @@ out:
     return status;
 }
 
-/* Puts tmp in the place of folder. Where the file system can exchange two names there is no instant without a
+/* Puts tmp, a temporary name of folder's, in its place. Where the file system can exchange two names there is no instant without a
  * whole folder of that name; elsewhere the old one steps aside first, and comes back when the second step
  * fails. */
 static berth_status publish(const char *tmp, const char *folder) {
@@ -223,7 +218,7 @@ static berth_status publish(const char *tmp, const char *folder) {
     if (renameat2(AT_FDCWD, tmp, AT_FDCWD, folder, RENAME_EXCHANGE) == 0) return delete_flat(tmp);
     struct berth_str s;
     berth_str_init(&s);
-    berth_str_addf(&s, "%s.old.%ld", folder, (long)getpid());
+    berth_str_addf(&s, "%s.old.%s", folder, tmp + strlen(folder) + strlen(".tmp."));
     BERTH_TRY_OUT(berth_str_take(&s, &old));
     if (rename(folder, old) != 0)
         BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be moved aside: %s", folder, strerror(errno));
@@ -272,10 +267,7 @@ berth_status berth_model_save(const struct berth_model *m, const struct berth_to
     BERTH_TRY_OUT(split_path(folder, &target, &parent));
     BERTH_TRY_OUT(check_replaceable(target));
     BERTH_TRY_OUT(berth_make_folders(parent));
-    BERTH_TRY_OUT(berth_file_tmp_name(&tmp, target));
-    if (berth_is_folder(tmp)) BERTH_TRY_OUT(delete_flat(tmp)); /* left by a process of the same number */
-    if (mkdir(tmp, 0777) != 0)
-        BERTH_FAIL_OUT(BERTH_E_IO, "%s: the folder cannot be made: %s", tmp, strerror(errno));
+    BERTH_TRY_OUT(berth_file_make_tmp_folder(&tmp, target));
     made = true;
     BERTH_TRY_OUT(write_files(m, tokenizer, tmp));
     BERTH_TRY_OUT(sync_folder(tmp));
