@@ -1,6 +1,7 @@
 /* cmd_eval.c: `berth eval`: a trained model's scores on a split of a configuration's data.
  *
  * The configuration says which sources and tasks; labels are numbered as the model's heads number them. */
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +67,8 @@ static berth_status run(const struct cli_args *args) {
     BERTH_TRY_OUT(choose_config(&path, &used, args));
     BERTH_TRY_OUT(
         berth_config_load(&config, path, args->positional + used, (size_t)(args->positional_count - used)));
+    int threads = (int)berth_config_int(config, "threads"); /* before the device, which makes room for each */
+    omp_set_num_threads(threads > 0 ? threads : berth_thread_count());
     size_t count = berth_config_count(config, "tasks");
     BERTH_TRY_OUT(berth_calloc(&names, count, sizeof names[0]));
     for (size_t i = 0; i < count; i++)

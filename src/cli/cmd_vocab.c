@@ -1,7 +1,10 @@
 /* cmd_vocab.c: `berth vocab`: trains a WordPiece vocabulary from text files.
  *
  * The trainer reads whole lines of files. With --column one column of each *.tsv file is copied to a temporary
- * file first, which has no name left by the time it is read, so nothing stays behind whatever happens. */
+ * file first, which has no name left by the time it is read, so nothing stays behind whatever happens.
+ *
+ * A vocabulary decides what the ids of every model and packed file made with it mean: one that is there is
+ * replaced with --force alone. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +114,19 @@ static berth_status read_options(const struct cli_args *args, struct berth_vocab
     return BERTH_OK;
 }
 
+static berth_status check_target(const char *folder, bool force) {
+    char *path = NULL;
+    BERTH_TRY(berth_path_join(&path, folder, "vocab.txt"));
+    berth_status status = BERTH_OK;
+    if (!force && berth_file_exists(path))
+        status = berth_error_set(BERTH_E_EXISTS, __FILE__, __LINE__,
+                                 "%s: is there already, and models made with it need it as it is; take another "
+                                 "folder, or --force to replace it",
+                                 path);
+    free(path);
+    return status;
+}
+
 static berth_status run(const struct cli_args *args) {
     berth_status status = BERTH_OK;
     struct berth_vocab_options o;
@@ -122,6 +138,7 @@ static berth_status run(const struct cli_args *args) {
     size_t count = (size_t)args->positional_count;
     BERTH_TRY(read_options(args, &o, &column));
     const char *folder = cli_value(args, "out");
+    BERTH_TRY(check_target(folder, cli_flag(args, "force")));
     BERTH_TRY_OUT(berth_calloc(&files, count, sizeof files[0]));
     memcpy(files, args->positional, count * sizeof files[0]);
     if (column.name) BERTH_TRY_OUT(extract(&extracted, &column, files, &count, fd_path));
@@ -142,6 +159,7 @@ out:
 static const struct cli_option options[] = {
     {"size", "N", "entries wanted, special tokens included"},
     {"out", "DIR", "the folder to write: vocab.txt and the tokenizer's other files"},
+    {"force", NULL, "replace a vocabulary that is there"},
     {"lowercase", "true|false", "lower-case and strip accents (default true)"},
     {"min-frequency", "N", "pairs seen less often are not merged (default 2)"},
     {"column", "NAME|K",
@@ -151,7 +169,7 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_vocab = {
     .name = "vocab",
-    .usage = "FILE... --size N --out DIR [--lowercase true|false] [--min-frequency N] [--column NAME|K]",
+    .usage = "FILE... --size N --out DIR [--lowercase true|false] [--min-frequency N] [--column NAME|K] [--force]",
     .summary = "train a WordPiece vocabulary from text files",
     .details =
         "Trains a WordPiece vocabulary on all text of the files and writes it as a folder that `vocab:` of a\n"

@@ -5,8 +5,9 @@
  *             "slots": {"tags": [...], "entities": [{"type": "city", "text": "new york", "start": 9, "end":
  * 17}]}}}
  *
- * Entities are read off the tags as they are scored: one begins at B-X, or at an I-X that does not continue an
- * X. start and end count characters (code points) of the text, end excluded. A word behind the cut is tagged
+ * Entities are read off the tags as they are scored, by the rule that src/train/metrics.c states (conlleval's, with
+ * the kinds B I E S O; of BIO tags: one begins at B-X, or at an I-X that does not continue an X). start and end
+ * count characters (code points) of the text, end excluded. A word behind the cut is tagged
  * "O". */
 #include <string.h>
 
@@ -97,29 +98,49 @@ static void add_entity(struct berth_str *out, const struct cli_answer *a, const 
                    (long long)characters(a->text, (size_t)end));
 }
 
-/* The type of a BIO tag ("city" of "B-city"), NULL outside; *begins: B. */
-static const char *entity_type(const char *tag, bool *begins) {
-    *begins = tag[0] == 'B';
-    if ((tag[0] != 'B' && tag[0] != 'I') || tag[1] != '-') return NULL;
-    return tag + 2;
+/* The type of a tag: what stands behind the first '-', or behind the kind; "_" when nothing does. */
+static const char *tag_type(const char *tag) {
+    if (tag[0] == '\0') return "_";
+    const char *dash = strchr(tag + 1, '-');
+    const char *type = dash ? dash + 1 : tag + 1;
+    return type[0] != '\0' ? type : "_";
+}
+
+static char tag_kind(const char *tag) {
+    return tag[0] != '\0' ? tag[0] : 'O';
+}
+
+static bool is_one_of(char kind, const char *kinds) {
+    return strchr(kinds, kind) != NULL;
+}
+
+static bool entity_ends(const char *before, const char *now) {
+    char kind = tag_kind(before);
+    if (kind == 'O') return false;
+    if (is_one_of(kind, "ES") || (is_one_of(kind, "BI") && is_one_of(tag_kind(now), "BSO"))) return true;
+    return strcmp(tag_type(before), tag_type(now)) != 0;
+}
+
+static bool entity_begins(const char *before, const char *now) {
+    char kind = tag_kind(now);
+    if (kind == 'O') return false;
+    if (is_one_of(kind, "BS") || (is_one_of(kind, "EI") && is_one_of(tag_kind(before), "ESO"))) return true;
+    return strcmp(tag_type(before), tag_type(now)) != 0;
 }
 
 static void add_entities(struct berth_str *out, const struct berth_task *task, const struct cli_answer *a,
                          const int32_t *best) {
-    const char *open = NULL; /* type of the entity that is being read */
+    const char *before = "O";
     size_t first = 0;
     bool comma = false;
     for (size_t w = 0; w <= a->word_count; w++) {
-        bool begins = false;
-        const char *type = w < a->word_count ? entity_type(tag_name(task, best[w]), &begins) : NULL;
-        bool goes_on = open && type && !begins && strcmp(open, type) == 0;
-        if (goes_on) continue;
-        if (open) {
-            add_entity(out, a, open, first, w - 1, comma);
+        const char *now = w < a->word_count ? tag_name(task, best[w]) : "O";
+        if (entity_ends(before, now)) {
+            add_entity(out, a, tag_type(before), first, w - 1, comma);
             comma = true;
         }
-        open = type;
-        first = w;
+        if (entity_begins(before, now)) first = w;
+        before = now;
     }
 }
 

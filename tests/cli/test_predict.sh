@@ -65,6 +65,12 @@ run 0 "$berth" predict "$run" "$tmp/long" --task slots --format json --max-lengt
 grep -q '"words_cut": 92' "$out" || fail "words_cut: $(cut -c 1-900 "$out" | grep -o '"words_cut": [0-9]*')"
 run 2 "$berth" predict "$run" "$tmp/long" --max-length 49
 
+say "a word without pieces is not a cut one"
+printf 'play \001 music\n' > "$tmp/control"
+run 0 "$berth" predict "$run" "$tmp/control" --task slots --format json
+grep -q words_cut "$out" && fail "told as cut: $(cat "$out")"
+[ ! -s "$err" ] || fail "a note about a line that was not cut"
+
 say "no lines at all"
 run 0 "$berth" predict "$run" /dev/null
 [ ! -s "$out" ] || fail "no lines gave output"
@@ -85,6 +91,23 @@ for _ in 1 2 3; do
 done
 exec 7>&- 8<&-
 wait "$child" || fail "exit status $?"
+
+say "entities of tags with E and S, as they are scored"
+for split in train dev test; do
+    sed -i -e 's/B-city/S-city/; s/B-day I-day I-day/B-day I-day E-day/; s/B-day$/S-day/' "$tmp/world/talk/$split/seq.out"
+done
+grep -q 'E-day' "$tmp/world/talk/train/seq.out" || fail "the tags were not rewritten"
+run 0 "$berth" train "$config" output="$tmp/iobes" tasks.intent=null tasks.mood=null # two sources, one task
+run 0 "$berth" predict "$tmp/iobes" "$tmp/world/talk/train/seq.in" --format json
+cp "$out" "$tmp/answers.json"
+grep -q '"tags": \["O", "O", "O", "O", "O", "S-city"\]' "$tmp/answers.json" || fail "no S tag was learnt"
+grep '"tags": \["O", "O", "O", "O", "O", "S-city"\]' "$tmp/answers.json" |
+    grep -v '"entities": \[{"type": "city", "text": "[a-z]*", "start": 23, "end": 2[0-9]}\]' > "$tmp/wrong" || true
+[ ! -s "$tmp/wrong" ] || fail "S: $(head -n 1 "$tmp/wrong")"
+grep -q '"B-day", "I-day", "E-day"\]' "$tmp/answers.json" || fail "no E tag was learnt"
+grep '"tags": \["O", "O", "O", "B-day", "I-day", "E-day"\]' "$tmp/answers.json" |
+    grep -v '"entities": \[{"type": "day", "text": "next [a-z]* morning", "start": 16, "end": [0-9]*}\]' > "$tmp/wrong" || true
+[ ! -s "$tmp/wrong" ] || fail "E: $(head -n 1 "$tmp/wrong")"
 
 say "a reader that goes away"
 set +e

@@ -46,6 +46,15 @@ done
 run 0 "$berth" tokenize "$tmp/one" "$tmp/talk/seq.in"
 awk '{ for (i = 1; i <= NF; i++) if ($i == 1) exit 1 }' "$out" || fail "its own text gives [UNK]"
 
+say "vocab: one that is there is replaced with --force alone"
+run 2 "$berth" vocab "$tmp/reviews.tsv" --size 80 --out "$tmp/two"
+one_line "$tmp/two/vocab.txt: is there already"
+cmp "$tmp/one/vocab.txt" "$tmp/two/vocab.txt" || fail "the refused vocabulary was written"
+run 0 "$berth" vocab "$tmp/reviews.tsv" --size 80 --out "$tmp/two" --force
+cmp -s "$tmp/one/vocab.txt" "$tmp/two/vocab.txt" && fail "--force wrote nothing"
+mkdir "$tmp/empty"
+run 0 "$berth" vocab "$tmp/talk/seq.in" --size 120 --out "$tmp/empty"
+
 say "vocab --column"
 run 0 "$berth" vocab "$tmp/reviews.tsv" --column sentence --size 80 --out "$tmp/c1"
 run 0 "$berth" vocab "$tmp/reviews.tsv" --column 1 --size 80 --out "$tmp/c2"

@@ -43,6 +43,42 @@ run 0 "$berth" inspect "$run/best"
 grep -q '^head	slots	tagging' "$out" || fail "no head"
 grep -q '^parameter	heads.mood.weight	\[2, 32\]	64	' "$out" || fail "no parameter: $(grep heads "$out")"
 
+say "eval takes as many threads as it is told"
+threads_seen() { # NUMBER: the most threads that eval had at once
+    local child now most=0
+    "$berth" eval "$run" "$config" --split train data.talk.train="$tmp/many" threads="$1" > /dev/null 2> "$err" < /dev/null &
+    child=$!
+    while now=$(awk '$1 == "Threads:" { print $2 }' "/proc/$child/status" 2> /dev/null) && [ -n "$now" ]; do
+        [ "$now" -le "$most" ] || most=$now
+        kill -0 "$child" 2> /dev/null || break
+    done
+    wait "$child" || fail "eval threads=$1: exit status $?"
+    echo "$most"
+}
+if [ -r /proc/self/status ]; then
+    write_talk "$tmp/many" 6000 0 # long enough to be looked at
+    one=$(threads_seen 1) four=$(threads_seen 4)
+    [ "$four" -ge $((one + 3)) ] || fail "threads=1: $one threads, threads=4: $four"
+fi
+
+say "a task dropped, its source still there"
+run 0 "$berth" train "$config" output="$tmp/dropped" tasks.mood=null train.epochs=1
+grep -q 'warning' "$err" && fail "dropping a task is told as a mistake"
+run 0 "$berth" eval "$tmp/dropped" "$config" tasks.mood=null
+grep -q '^mood' "$out" && fail "scores of the dropped task"
+run 0 "$berth" eval "$tmp/dropped"
+run 0 "$berth" predict "$tmp/dropped" "$tmp/world/talk/test/seq.in" --header
+head -n 1 "$out" | grep -q mood && fail "answers of the dropped task"
+
+say "a saved head has other labels than the training rows"
+cp -r "$tmp/world" "$tmp/other"
+sed -i 's/^play$/listen/' "$tmp/other/talk/train/label"
+sed -e "s|^  new: .*|  backbone: $run/best|" -e '/^  vocab:/d' -e "s|^output: .*|output: $tmp/onward|" \
+    -e "s|^data_folder: .*|data_folder: $tmp/other|" "$config" > "$tmp/onward.yaml"
+run 2 "$berth" train "$tmp/onward.yaml"
+one_line "data.talk.train: row 3: task 'intent': the label 'listen' is not among the 3 of the model's head"
+[ ! -e "$tmp/onward" ] || fail "a refused run made its folder"
+
 for signal in TERM INT USR1; do
     say "stopped by $signal, resumed: the same bits"
     status=0
@@ -77,10 +113,12 @@ changed=$(diff "$tmp/a" "$tmp/b" | awk '$1 == ">" { print $2 }')
 echo "$changed" | grep -v '^heads\.' && fail "frozen parameters changed"
 for head in intent slots mood; do echo "$changed" | grep -q "^heads\.$head\." || fail "head $head did not learn"; done
 
-if command -v script > /dev/null; then
-    say "a bar on a terminal"
+say "a bar on a terminal"
+if script -qec true /dev/null > /dev/null 2>&1 < /dev/null; then
     script -qec "$berth train $config output=$tmp/terminal log.every='1 steps'" /dev/null > "$tmp/screen" < /dev/null ||
         fail "training on a terminal failed"
     grep -q $'\r\[#' "$tmp/screen" || fail "no bar was drawn"
+else
+    echo "$test_name: no pseudo-terminal here, so the bar was not looked at" >&2
 fi
 passed
