@@ -1,6 +1,6 @@
 #!/bin/sh
 # From a fresh clone to a trained model with three heads, on a CPU, in a few minutes. Repeats without harm: what is
-# there is reused, a training that was stopped goes on.
+# there is reused, a training that was stopped goes on; a run whose data or vocabulary was made again steps aside.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -24,11 +24,19 @@ fi
 find build/demo-data -type f -not -name .complete | sort | xargs wc -l
 
 step "4/9 vocabulary (build/demo-vocab/)"
-[ build/demo-vocab/vocab.txt -nt build/demo-data/.complete ] || build/berth vocab \
-    build/demo-data/assistant/train/seq.in build/demo-data/reviews/train.tsv --column sentence \
-    --size 1500 --out build/demo-vocab
+if ! [ build/demo-vocab/vocab.txt -nt build/demo-data/.complete ]; then
+    build/berth vocab build/demo-data/assistant/train/seq.in build/demo-data/reviews/train.tsv --column sentence \
+        --size 1500 --out build/demo-vocab --force
+fi
 
 step "5/9 training: three tasks at once on one backbone (configs/demo.yaml -> runs/demo/)"
+# A run goes on with the data and the vocabulary that it began with alone; the vocabulary is the younger of the two.
+if [ -e runs/demo ] && [ build/demo-vocab/vocab.txt -nt runs/demo/config.yaml ]; then
+    n=1
+    while [ -e "runs/demo.old-$n" ]; do n=$((n + 1)); done
+    mv runs/demo "runs/demo.old-$n"
+    echo "data or vocabulary were made again after runs/demo began: that run lies in runs/demo.old-$n now"
+fi
 build/berth train configs/demo.yaml --resume > build/demo-scores.tsv # the next step shows them
 
 step "6/9 the model's scores on the test rows"
