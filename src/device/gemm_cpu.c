@@ -57,6 +57,8 @@ struct call {
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, ldc;
     bool accumulate, sum_rows; /* sum_rows: TN, the sum runs over rows */
+    int64_t lda, ldb;
+    enum berth_gemm_form form;
 };
 
 /* Pieces of k: whole ones of `depth`, then a rest that may be read in place, then a tail that is padded. */
@@ -206,6 +208,7 @@ static berth_status prepare_tile(struct plan *p, berth_stream *s, const struct c
         shape.a_col = short_rows ? 1 : copied_sum ? shape.m : q->a_col;
         shape.b_row = copied_sum ? shape.n : q->b_row;
         shape.b_col = copied_sum ? 1 : q->b_col;
+        if (shape.n == 1 && shape.b_row == 1) shape.b_col = 1; /* one column: 3.7 trips over the step to a next */
         shape.c_row = short_rows ? shape.n : q->ldc;
         shape.bias = q->bias != NULL && begins(p, kind);
         shape.accumulate = q->accumulate || !begins(p, kind);
@@ -271,6 +274,12 @@ static int run_tail(const struct plan *p, berth_stream *s, const struct call *q,
                                                                                          : BERTH_CPU_E_LIBRARY;
 }
 
+/* A factor of one row (or of one column) whose terms are not neighbours in memory. NOTE: oneDNN 3.7 reads such
+ * a vector as if they were (seen with AVX-512; 2.6 is right), so these tiles go to the plain kernel. */
+static bool is_strided_vector(const struct call *q, int64_t rows, int64_t columns) {
+    return (rows == 1 && q->a_col != 1) || (columns == 1 && q->b_row != 1);
+}
+
 static int run_tile(const struct plan *p, berth_stream *s, const struct call *q, int64_t row_tile,
                     int64_t column_tile) {
     const int thread = omp_get_thread_num();
@@ -281,6 +290,9 @@ static int run_tile(const struct plan *p, berth_stream *s, const struct call *q,
     const int64_t pieces = p->whole + (p->rest > 0) + (p->tail > 0);
     float *c = q->c + m0 * q->ldc + n0;
     const float *a = q->a + m0 * q->a_row, *b = q->b + n0 * q->b_col;
+    if (is_strided_vector(q, rows, columns))
+        return s->small(c, a, b, q->bias == NULL ? NULL : q->bias + n0, rows, columns, q->k, q->lda, q->ldb,
+                        q->ldc, q->form, q->accumulate, BERTH_F32, BERTH_F32, s);
     int64_t k0 = 0;
     for (int64_t i = 0; i < pieces; i++) {
         const int kind = i < p->whole ? (i == 0 ? PIECE_FIRST : PIECE_LATER)
@@ -328,7 +340,10 @@ int gemm_cpu(void *c, const void *a, const void *b, const float *bias, int64_t m
                            form == BERTH_GEMM_NT ? ldb : 1,
                            ldc,
                            accumulate != 0,
-                           sum_rows};
+                           sum_rows,
+                           lda,
+                           ldb,
+                           form};
     struct plan p = {0};
     cut_grid(&p, &q);
     cut_sum(&p, &q);

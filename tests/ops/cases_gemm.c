@@ -92,6 +92,10 @@ const struct op_case cases_gemm[] = {FORMS(1, 1, 1, 0),
                                      FORMS(17, 40, 24, ACCUMULATE),
                                      FORMS(1, 768, 768, BIAS),
                                      FORMS(17, 7, 768, BIAS),
+                                     FORMS(33, 9, 500, 0),     /* one row is left, TN: it is strided */
+                                     FORMS(40, 1, 2000, BIAS), /* one column */
+                                     FORMS(1, 300, 400, STRIDED),
+                                     FORMS(300, 1, 400, STRIDED),
                                      FORMS(257, 72, 100, 0),
                                      FORMS(257, 100, 40, STRIDED),
                                      FORMS(300, 384, 384, BIAS),
