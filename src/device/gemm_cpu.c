@@ -208,7 +208,6 @@ static berth_status prepare_tile(struct plan *p, berth_stream *s, const struct c
         shape.a_col = short_rows ? 1 : copied_sum ? shape.m : q->a_col;
         shape.b_row = copied_sum ? shape.n : q->b_row;
         shape.b_col = copied_sum ? 1 : q->b_col;
-        if (shape.n == 1 && shape.b_row == 1) shape.b_col = 1; /* one column: 3.7 trips over the step to a next */
         shape.c_row = short_rows ? shape.n : q->ldc;
         shape.bias = q->bias != NULL && begins(p, kind);
         shape.accumulate = q->accumulate || !begins(p, kind);
@@ -274,10 +273,10 @@ static int run_tail(const struct plan *p, berth_stream *s, const struct call *q,
                                                                                          : BERTH_CPU_E_LIBRARY;
 }
 
-/* A factor of one row (or of one column) whose terms are not neighbours in memory. NOTE: oneDNN 3.7 reads such
- * a vector as if they were (seen with AVX-512; 2.6 is right), so these tiles go to the plain kernel. */
+/* A single row of a, or a single column of c, whose elements are not neighbours in memory. NOTE: oneDNN 3.7
+ * takes them for neighbours (seen with AVX-512; 2.6 is right), so these tiles go to the plain kernel. */
 static bool is_strided_vector(const struct call *q, int64_t rows, int64_t columns) {
-    return (rows == 1 && q->a_col != 1) || (columns == 1 && q->b_row != 1);
+    return (rows == 1 && q->a_col != 1) || (columns == 1 && q->ldc != 1);
 }
 
 static int run_tile(const struct plan *p, berth_stream *s, const struct call *q, int64_t row_tile,

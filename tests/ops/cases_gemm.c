@@ -96,6 +96,7 @@ const struct op_case cases_gemm[] = {FORMS(1, 1, 1, 0),
                                      FORMS(40, 1, 2000, BIAS), /* one column */
                                      FORMS(1, 300, 400, STRIDED),
                                      FORMS(300, 1, 400, STRIDED),
+                                     FORMS(70, 513, 200, 0), /* one column of tiles is one column */
                                      FORMS(257, 72, 100, 0),
                                      FORMS(257, 100, 40, STRIDED),
                                      FORMS(300, 384, 384, BIAS),
