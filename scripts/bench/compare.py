@@ -43,7 +43,7 @@ def run(command, env=None):
         return seconds, usage.ru_maxrss / 1024, out.read().decode()
 
 
-def berth_train(args, work, model, rows, case, steps):
+def berth_train(args, work, model, rows, case, steps, task="label"):
     """tokens/s from metrics.jsonl (the first steps dropped), time to the first step, peak memory."""
     folder = os.path.join(work, "run")
     shutil.rmtree(folder, ignore_errors=True)
@@ -56,7 +56,7 @@ def berth_train(args, work, model, rows, case, steps):
     with open(config, "w", encoding="utf-8") as file:
         file.write(f"output: {folder}\ncache: {work}/cache\nmodel:\n{backbone}  max_length: 128\n"
                    f"data:\n  rows: {{format: lines, train: {rows}}}\n"
-                   f"tasks:\n  label: {{type: classification, source: rows, label: label}}\n"
+                   f"tasks:\n  {task}: {{type: classification, source: rows, label: label}}\n"
                    f"train: {{steps: {steps}, batch_size: {case['batch']}, lr: 5.0e-5, schedule: constant}}\n"
                    f"log: {{every: 1 steps}}\n")
     subprocess.run([args.berth, "pack", config], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -120,7 +120,7 @@ def make_base_folder(args, work, case):
         rows = os.path.join(work, "two.lines")
         with open(rows, "w", encoding="utf-8") as file:
             file.write("a one row\nb another row\n")
-        berth_train(args, work, None, rows, dict(case, new=True, batch=2), 1)
+        berth_train(args, work, None, rows, dict(case, new=True, batch=2), 1, "start")
         shutil.copytree(os.path.join(work, "run", "best"), folder)
     return folder
 
@@ -139,6 +139,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--berth", default=os.path.join(HERE, "..", "..", "build", "berth"))
     parser.add_argument("--cases", default="minilm,base")
+    parser.add_argument("--modes", default="train,infer")
     parser.add_argument("--stock", action="store_true", help="the reference without tuning")
     args = parser.parse_args()
     args.model, args.rows = os.path.abspath(args.model), os.path.abspath(args.rows)
@@ -150,13 +151,13 @@ def main():
     lines = []
     library = ""
     for name in args.cases.split(","):
-        for mode in ("train", "infer"):
+        for mode in args.modes.split(","):
             for length, rows in (("real", args.rows), ("full, 128", full)):
                 small = name == "minilm"
                 case = dict(shapes[name], batch=32 if length == "real" else 16 if small else 8)
                 model = args.model if small else make_base_folder(args, work, case)
                 steps = (40 if small else 12) if length == "real" else (12 if small else 7)
-                count = (3000 if small else 500) if length == "real" else (256 if small else 48)
+                count = (3000 if small else 1200) if length == "real" else (384 if small else 128)
                 ours, theirs = [], []
                 for _ in range(args.rounds):
                     if mode == "train":

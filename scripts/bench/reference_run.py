@@ -61,7 +61,8 @@ def main():
     first = None
     if args.mode == "train":
         if os.path.exists(os.path.join(args.model, "model.safetensors")):
-            model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=len(names))
+            model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=len(names),
+                                                                       ignore_mismatched_sizes=True)
         else:
             config = AutoConfig.from_pretrained(args.model, num_labels=len(names))
             model = AutoModelForSequenceClassification.from_config(config)
