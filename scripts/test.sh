@@ -28,5 +28,5 @@ run_preset() { # PRESET FOLDER CTEST_ARGUMENTS...
 # Tests that use all processors themselves are marked RUN_SERIAL, the rest share them.
 OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} run_preset cpu-debug build-debug -j "$jobs" -LE slow
 run_preset ci build -j "$jobs"
-[ "$failed" = 0 ] && echo "== all tests passed" || echo "== something failed: see above" >&2
+[ "$failed" = 0 ] || echo "== something failed: see above" >&2
 exit "$failed"
