@@ -150,6 +150,9 @@ const struct berth_scores *berth_trainer_test_scores(const struct berth_trainer 
 berth_status berth_model_from_config(struct berth_model **model, struct berth_tokenizer **tokenizer,
                                      struct berth_device *dev, const struct berth_config *c) BERTH_CHECKED;
 
+/* The tokenizer alone, without the weights: model.backbone's, or model.vocab with model.new. */
+berth_status berth_tokenizer_from_config(struct berth_tokenizer **out, const struct berth_config *c) BERTH_CHECKED;
+
 /* ---- checkpoints: RUN/checkpoints/step-N.h5 (h5.h, kind "checkpoint") */
 /* The newest step whose file is good; -1: none. Damaged ones are logged; one of a newer berth is BERTH_E_USAGE. */
 berth_status berth_checkpoint_newest(const char *run_folder, int64_t *step) BERTH_CHECKED;

@@ -2,29 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "berth/file.h"
 #include "cli/cli_priv.h"
-
-/* The tokenizer that `berth train` would take, without the weights. */
-static berth_status load_tokenizer(struct berth_tokenizer **out, const struct berth_config *config) {
-    if (!berth_config_given(config, "model.new")) {
-        if (!berth_config_given(config, "model.backbone"))
-            return berth_config_fail(config, "model.backbone",
-                                     "no backbone is given, so no vocabulary to pack with");
-        return berth_tokenizer_load(out, berth_config_string(config, "model.backbone"));
-    }
-    if (!berth_config_given(config, "model.vocab"))
-        return berth_config_fail(config, "model.vocab", "a model from scratch (model.new) needs a vocabulary");
-    const char *path = berth_config_string(config, "model.vocab");
-    if (berth_is_folder(path)) return berth_tokenizer_load(out, path);
-    const struct berth_tokenizer_options options = {
-        .lowercase = berth_config_bool(config, "model.lowercase"),
-        .strip_accents = -1,
-        .split_cjk = true,
-        .max_word_chars = 100,
-    };
-    return berth_tokenizer_load_vocab(out, path, &options);
-}
 
 static berth_status print_files(const struct berth_data *data) {
     for (size_t i = 0; i < berth_data_source_count(data); i++) {
@@ -52,7 +30,7 @@ static berth_status run(const struct cli_args *args) {
     struct berth_data *data = NULL;
     BERTH_TRY_OUT(berth_config_load(&config, args->positional[0], args->positional + 1,
                                     (size_t)args->positional_count - 1));
-    BERTH_TRY_OUT(load_tokenizer(&tokenizer, config));
+    BERTH_TRY_OUT(berth_tokenizer_from_config(&tokenizer, config));
     BERTH_TRY_OUT(berth_data_open(&data, config, tokenizer, NULL, 0, BERTH_ALL_SPLITS));
     BERTH_TRY_OUT(print_files(data));
 out:

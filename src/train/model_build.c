@@ -20,15 +20,25 @@ static berth_status load_vocab(struct berth_tokenizer **out, const struct berth_
     return berth_tokenizer_load_vocab(out, path, &options);
 }
 
+berth_status berth_tokenizer_from_config(struct berth_tokenizer **out, const struct berth_config *c) {
+    if (!berth_config_given(c, "model.new")) {
+        if (berth_config_given(c, "model.backbone"))
+            return berth_tokenizer_load(out, berth_config_string(c, "model.backbone"));
+        return berth_config_fail(c, "model.backbone",
+                                 "no backbone is given: name a folder with weights, or the sizes "
+                                 "of a new one in model.new");
+    }
+    if (!berth_config_given(c, "model.vocab"))
+        return berth_config_fail(c, "model.vocab", "a model from scratch (model.new) needs a vocabulary");
+    return load_vocab(out, c);
+}
+
 static berth_status build_new(struct berth_model **model, struct berth_tokenizer **tokenizer,
                               struct berth_device *dev, const struct berth_config *c) {
     berth_status status = BERTH_OK;
     struct berth_model_config config;
     berth_model_config_init(&config);
-    if (!berth_config_given(c, "model.vocab")) {
-        status = berth_config_fail(c, "model.vocab", "a model from scratch (model.new) needs a vocabulary");
-        goto out;
-    }
+    BERTH_TRY_OUT(berth_tokenizer_from_config(tokenizer, c));
     config.layers = berth_config_int(c, "model.new.layers");
     config.hidden = berth_config_int(c, "model.new.hidden");
     config.heads = berth_config_int(c, "model.new.heads");
@@ -39,7 +49,6 @@ static berth_status build_new(struct berth_model **model, struct berth_tokenizer
                                    (long long)config.hidden, (long long)config.heads);
         goto out;
     }
-    BERTH_TRY_OUT(load_vocab(tokenizer, c));
     config.vocab_size = (int64_t)berth_tokenizer_size(*tokenizer);
     int32_t pad = berth_tokenizer_special(*tokenizer).pad;
     config.pad_token = pad >= 0 ? pad : 0;
@@ -58,7 +67,7 @@ static berth_status build_loaded(struct berth_model **model, struct berth_tokeni
                                  "and vocab.txt",
                                  folder);
     BERTH_TRY(berth_model_load(model, dev, folder));
-    BERTH_TRY(berth_tokenizer_load(tokenizer, folder));
+    BERTH_TRY(berth_tokenizer_from_config(tokenizer, c));
     int64_t tokens = (int64_t)berth_tokenizer_size(*tokenizer);
     if (tokens > (*model)->config.vocab_size)
         BERTH_FAIL(BERTH_E_FORMAT, "%s: vocab.txt has %lld entries, config.json says %lld", folder,
@@ -83,16 +92,12 @@ berth_status berth_model_from_config(struct berth_model **model, struct berth_to
     berth_status status = BERTH_OK;
     *model = NULL;
     *tokenizer = NULL;
-    if (berth_config_given(c, "model.new")) {
+    if (berth_config_given(c, "model.new"))
         BERTH_TRY_OUT(build_new(model, tokenizer, dev, c));
-    } else if (berth_config_given(c, "model.backbone")) {
+    else if (berth_config_given(c, "model.backbone"))
         BERTH_TRY_OUT(build_loaded(model, tokenizer, dev, c));
-    } else {
-        status = berth_config_fail(c, "model.backbone",
-                                   "no backbone is given: name a folder with weights, or the sizes "
-                                   "of a new one in model.new");
-        goto out;
-    }
+    else
+        BERTH_TRY_OUT(berth_tokenizer_from_config(tokenizer, c)); /* says that neither is given */
     status = apply_settings(*model, c);
 out:
     if (status != BERTH_OK) {
