@@ -24,14 +24,45 @@
 
 #include "berth/base.h"
 
-enum berth_task_kind { BERTH_TASK_CLASSIFICATION, BERTH_TASK_TAGGING };
+/* What an item of each kind carries (K labels of the task):
+ *     kind            index      label               target            pair, negative
+ *     classification  sequence   class               -                 -
+ *     tagging         row        class               -                 -
+ *     multilabel      sequence   0: labelled         [K] 0 or 1 each   -
+ *     regression      sequence   0: labelled         [1] the number    -
+ *     similarity      sequence   0: labelled         [1] the number    pair: the sequence it is compared with
+ *     contrastive     sequence   0                   -                 pair: its positive; negative: a hard one, or -1
+ *     mlm             row        the token before    -                 -
+ * label -1: not labelled, whatever the kind. Tagging items of one sequence lie together in the order of its words. */
+enum berth_task_kind {
+    BERTH_TASK_CLASSIFICATION,
+    BERTH_TASK_TAGGING,
+    BERTH_TASK_MULTILABEL,
+    BERTH_TASK_REGRESSION,
+    BERTH_TASK_SIMILARITY,
+    BERTH_TASK_CONTRASTIVE,
+    BERTH_TASK_MLM,
+    BERTH_TASK_KIND_COUNT
+};
 const char *berth_task_kind_name(enum berth_task_kind kind);
+/* BERTH_TASK_KIND_COUNT: no such kind. */
+enum berth_task_kind berth_task_kind_find(const char *name);
+
+struct berth_item {
+    int32_t index, label, pair, negative; /* pair and negative -1: none */
+    const float *target;                  /* [width of the task's items]; NULL: zeros */
+};
 
 struct berth_items {
     int64_t count;
     int64_t capacity;
     int32_t *index;     /* [count] sequence (sentence-level) or packed row (token-level) */
     int32_t *label;     /* [count] class, or -1: not labelled */
+    int32_t *pair;      /* [count] */
+    int32_t *negative;  /* [count] */
+    float *target;      /* [count, width] */
+    int64_t width;      /* numbers of an item's target; 0 by a reset */
+    int64_t target_capacity;
     int64_t task_rows;  /* of the whole optimizer step: rows with a label for this task */
     int64_t task_items; /* of the whole optimizer step: labelled items */
 };
@@ -69,6 +100,9 @@ berth_status berth_batch_add_sequence(struct berth_batch *b, const int32_t *toke
                                       int64_t length, int32_t ordinal, int32_t source,
                                       int64_t source_row) BERTH_CHECKED;
 berth_status berth_batch_add_item(struct berth_batch *b, int task, int32_t index, int32_t label) BERTH_CHECKED;
+/* Targets of the task's items have `width` numbers; before its first item, after a reset. */
+void berth_batch_set_width(struct berth_batch *b, int task, int64_t width);
+berth_status berth_batch_put_item(struct berth_batch *b, int task, const struct berth_item *item) BERTH_CHECKED;
 berth_status berth_batch_finish(struct berth_batch *b) BERTH_CHECKED;
 
 /* ---- labels: names <-> class numbers, stored with the model */

@@ -15,11 +15,23 @@
 #define RADIX_BITS 11
 #define RADIX_SIZE (1 << RADIX_BITS)
 
-static const char *const TASK_KIND_NAMES[] = {"classification", "tagging"};
+static const char *const TASK_KIND_NAMES[BERTH_TASK_KIND_COUNT] = {
+    [BERTH_TASK_CLASSIFICATION] = "classification", [BERTH_TASK_TAGGING] = "tagging",
+    [BERTH_TASK_MULTILABEL] = "multilabel",         [BERTH_TASK_REGRESSION] = "regression",
+    [BERTH_TASK_SIMILARITY] = "similarity",         [BERTH_TASK_CONTRASTIVE] = "contrastive",
+    [BERTH_TASK_MLM] = "mlm",
+};
 
 const char *berth_task_kind_name(enum berth_task_kind kind) {
-    BERTH_ASSERT((size_t)kind < sizeof TASK_KIND_NAMES / sizeof TASK_KIND_NAMES[0]);
+    BERTH_ASSERT((size_t)kind < BERTH_TASK_KIND_COUNT);
     return TASK_KIND_NAMES[kind];
+}
+
+enum berth_task_kind berth_task_kind_find(const char *name) {
+    int kind = 0;
+    while (kind < BERTH_TASK_KIND_COUNT && strcmp(TASK_KIND_NAMES[kind], name) != 0)
+        kind++;
+    return (enum berth_task_kind)kind;
 }
 
 void berth_task_deinit(struct berth_task *task) {
@@ -48,6 +60,9 @@ void berth_batch_deinit(struct berth_batch *b) {
     for (int i = 0; i < b->task_capacity; i++) {
         free(b->items[i].index);
         free(b->items[i].label);
+        free(b->items[i].pair);
+        free(b->items[i].negative);
+        free(b->items[i].target);
     }
     free(b->items);
     memset(b, 0, sizeof *b);
@@ -104,6 +119,7 @@ berth_status berth_batch_reset(struct berth_batch *b, int task_count) {
     b->cu_seqlens[0] = 0;
     for (int i = 0; i < task_count; i++) {
         b->items[i].count = 0;
+        b->items[i].width = 0;
         b->items[i].task_rows = 0;
         b->items[i].task_items = 0;
     }
@@ -136,21 +152,49 @@ berth_status berth_batch_add_sequence(struct berth_batch *b, const int32_t *toke
     return BERTH_OK;
 }
 
-berth_status berth_batch_add_item(struct berth_batch *b, int task, int32_t index, int32_t label) {
+void berth_batch_set_width(struct berth_batch *b, int task, int64_t width) {
     BERTH_ASSERT_MSG(task >= 0 && task < b->task_count, "task %d of %d", task, b->task_count);
-    BERTH_ASSERT_MSG(index >= 0 && index < b->tokens_count, "index %d of %lld rows", index,
-                     (long long)b->tokens_count);
-    struct berth_items *items = &b->items[task];
+    BERTH_ASSERT_MSG(b->items[task].count == 0 && width >= 0, "width %lld over %lld items", (long long)width,
+                     (long long)b->items[task].count);
+    b->items[task].width = width;
+}
+
+static berth_status reserve_items(struct berth_items *items) {
     if (items->count == items->capacity) {
         int64_t capacity = doubled(items->capacity, items->count + 1);
-        BERTH_TRY(berth_realloc(&items->index, (size_t)capacity, sizeof *items->index));
-        BERTH_TRY(berth_realloc(&items->label, (size_t)capacity, sizeof *items->label));
+        int32_t **const arrays[] = {&items->index, &items->label, &items->pair, &items->negative};
+        for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+            BERTH_TRY(berth_realloc(arrays[i], (size_t)capacity, sizeof(int32_t)));
         items->capacity = capacity;
     }
-    items->index[items->count] = index;
-    items->label[items->count] = label;
-    items->count++;
+    int64_t targets = (items->count + 1) * items->width;
+    if (targets > items->target_capacity) {
+        int64_t capacity = doubled(items->target_capacity, targets);
+        BERTH_TRY(berth_realloc(&items->target, (size_t)capacity, sizeof *items->target));
+        items->target_capacity = capacity;
+    }
     return BERTH_OK;
+}
+
+berth_status berth_batch_put_item(struct berth_batch *b, int task, const struct berth_item *item) {
+    BERTH_ASSERT_MSG(task >= 0 && task < b->task_count, "task %d of %d", task, b->task_count);
+    BERTH_ASSERT_MSG(item->index >= 0 && item->index < b->tokens_count, "index %d of %lld rows", item->index,
+                     (long long)b->tokens_count);
+    struct berth_items *items = &b->items[task];
+    BERTH_TRY(reserve_items(items));
+    int64_t i = items->count++;
+    items->index[i] = item->index;
+    items->label[i] = item->label;
+    items->pair[i] = item->pair;
+    items->negative[i] = item->negative;
+    for (int64_t k = 0; k < items->width; k++)
+        items->target[i * items->width + k] = item->target != NULL ? item->target[k] : 0.0f;
+    return BERTH_OK;
+}
+
+berth_status berth_batch_add_item(struct berth_batch *b, int task, int32_t index, int32_t label) {
+    const struct berth_item item = {.index = index, .label = label, .pair = -1, .negative = -1};
+    return berth_batch_put_item(b, task, &item);
 }
 
 /* order[0..n) = rows sorted by (key, row). Passes alternate between the two arrays, so that the last one writes

@@ -145,12 +145,44 @@ static void an_empty_batch_is_valid(void **state) {
     assert_string_equal(berth_task_kind_name(BERTH_TASK_CLASSIFICATION), "classification");
 }
 
+static void items_carry_pairs_and_targets(void **state) {
+    (void)state;
+    struct berth_batch b;
+    const int32_t tokens[] = {2, 3};
+    const float first[] = {0.5f, 1.0f};
+    berth_batch_init(&b);
+    for (int pass = 0; pass < 2; pass++) {
+        assert_done(berth_batch_reset(&b, 2));
+        assert_done(berth_batch_add_sequence(&b, tokens, NULL, 2, 0, 0, 0));
+        berth_batch_set_width(&b, 1, 2);
+        for (int32_t i = 0; i < 40; i++) {
+            const struct berth_item item = {
+                .index = 0, .label = i, .pair = i + 1, .negative = i - 1, .target = i % 2 ? first : NULL};
+            assert_done(berth_batch_put_item(&b, 1, &item));
+        }
+        assert_done(berth_batch_add_item(&b, 0, 1, 7));
+        assert_int_equal(b.items[0].pair[0], -1);
+        assert_int_equal(b.items[0].negative[0], -1);
+        assert_int_equal(b.items[1].pair[39], 40);
+        assert_int_equal(b.items[1].negative[39], 38);
+        assert_true(b.items[1].target[38 * 2 + 1] == 0.0f && b.items[1].target[39 * 2 + 1] == 1.0f);
+        assert_true(b.items[1].target[39 * 2] == 0.5f);
+    }
+    assert_done(berth_batch_reset(&b, 2));
+    assert_int_equal(b.items[1].width, 0);
+    berth_batch_deinit(&b);
+    for (int kind = 0; kind < BERTH_TASK_KIND_COUNT; kind++)
+        assert_int_equal(berth_task_kind_find(berth_task_kind_name((enum berth_task_kind)kind)), kind);
+    assert_int_equal(berth_task_kind_find("parsing"), BERTH_TASK_KIND_COUNT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sequences_lie_back_to_back),
         cmocka_unit_test(orders_are_sorted_and_stable),
         cmocka_unit_test(a_reset_keeps_memory),
         cmocka_unit_test(an_empty_batch_is_valid),
+        cmocka_unit_test(items_carry_pairs_and_targets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
