@@ -111,8 +111,12 @@ void berth_model_config_deinit(struct berth_model_config *c);
 berth_status berth_model_add_head(struct berth_model *m, const struct berth_head *head) BERTH_CHECKED;
 /* Keeps only the named heads (drops loaded ones that a configuration does not name); before allocate. */
 berth_status berth_model_keep_heads(struct berth_model *m, const char *const *names, size_t count) BERTH_CHECKED;
-/* Lays out the parameters, allocates them, fills in loaded values and draws the rest: normal(0, init_range) truncated
- * to two deviations for weights of matrices and embeddings, 0 for biases, 1 for norm gains; keyed by (seed, name). */
+/* Keeps the lower `count` layers of the backbone; before allocate. More than it has: BERTH_E_USAGE. */
+berth_status berth_model_keep_layers(struct berth_model *m, int64_t count) BERTH_CHECKED;
+/* Gives the backbone a pooler of fresh weights, instead of the folder's or of none (DistilBERT); before allocate. */
+berth_status berth_model_new_pooler(struct berth_model *m) BERTH_CHECKED;
+/* Lays out the parameters, allocates them, fills in loaded values and draws the rest: normal(0, init_range) for weights
+ * of matrices and embeddings (0 for the padding token's row), 0 for biases, 1 for norm gains; keyed by (seed, name). */
 berth_status berth_model_allocate(struct berth_model *m, uint64_t seed) BERTH_CHECKED;
 
 int berth_model_find(const struct berth_model *m, const char *name); /* index of a parameter, -1: none */

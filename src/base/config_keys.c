@@ -53,6 +53,11 @@ const struct berth_key berth_config_keys[] = {
     {.path = "model.new.positions", .type = BERTH_KEY_INT, .min = 8, .max = 32768, .default_value = "512",
      .unit = "tokens",
      .help = "Positions that have an embedding: the longest sequence the model can ever take."},
+    {.path = "model.layers", .type = BERTH_KEY_STRING, ANY, .unit = "layers",
+     .help = "0-5 keeps the lower six layers of the backbone; without it all are kept."},
+    {.path = "model.pooler", .type = BERTH_KEY_CHOICE, ANY, .choices = "own|new", .default_value = "own", .unit = "",
+     .help = "own: the pooler that the folder has, if any. new: one of fresh weights, also where the backbone "
+             "has none (DistilBERT)."},
     {.path = "model.vocab", .type = BERTH_KEY_STRING, ANY, .unit = "file or folder",
      .help = "vocab.txt, or a folder that holds one, for model.new. `berth vocab` makes one from text."},
     {.path = "model.lowercase", .type = BERTH_KEY_BOOL, ANY, .default_value = "true", .unit = "",

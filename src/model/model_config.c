@@ -114,8 +114,6 @@ berth_status model_config_check(const struct berth_model_config *c, berth_status
         BERTH_FAIL(code, "%s: activation number %d is none of a backbone's", name, (int)c->activation);
     if (model_is_distilbert(c)) {
         if (c->segments != 0) BERTH_FAIL(code, "%s: a distilbert backbone has no segments", name);
-        if (c->pooler)
-            BERTH_FAIL(code, "%s: a distilbert backbone has no pooler; use pooling mean or cls", name);
         if (c->layer_norm_eps != 1e-12f)
             BERTH_FAIL(code, "%s: layer_norm_eps %g; a distilbert backbone has 1e-12", name,
                        (double)c->layer_norm_eps);
@@ -211,7 +209,10 @@ berth_status model_config_read(struct berth_model_config *c, const char *path) {
     BERTH_TRY_OUT(refuse_flag(j, "is_decoder", path));
     BERTH_TRY_OUT(refuse_flag(j, "add_cross_attention", path));
     BERTH_TRY_OUT(refuse_flag(j, "is_encoder_decoder", path));
-    c->pooler = !distil;
+    if (berth_json_count(j, "pruned_heads") > 0)
+        BERTH_FAIL_OUT(BERTH_E_UNSUPPORTED,
+                       "%s: 'pruned_heads' is not empty; berth's layers have all their heads", path);
+    c->pooler = !distil; /* until the weights are looked at */
     BERTH_TRY_OUT(model_config_check(c, BERTH_E_FORMAT, path));
 out:
     berth_json_free(j);

@@ -19,6 +19,17 @@ void model_pending_free(struct model_pending *p) {
     free(p);
 }
 
+void model_pending_forget(struct model_pending *p, const char *prefix) {
+    size_t kept = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        if (strncmp(p->sources[i].name, prefix, strlen(prefix)) == 0)
+            free(p->sources[i].name);
+        else
+            p->sources[kept++] = p->sources[i];
+    }
+    p->count = kept;
+}
+
 static int compare_sources(const void *a, const void *b) {
     const struct model_source *x = a, *y = b;
     return strcmp(x->name, y->name);
@@ -235,7 +246,7 @@ static berth_status load_weights(struct berth_model *m, const char *folder) {
     BERTH_TRY(open_weights(&p->file, folder));
     BERTH_TRY(read_heads(m, folder));
     BERTH_TRY(sort_tensors(p));
-    m->config.pooler = m->config.pooler && model_pending_find(p, "pooler.dense.weight") != NULL;
+    m->config.pooler = model_pending_find(p, "pooler.dense.weight") != NULL;
     BERTH_TRY(param_spec_build(m));
     for (int i = 0; i < m->parameter_count; i++)
         BERTH_TRY(check_parameter(p, &m->parameters[i]));

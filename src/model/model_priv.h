@@ -52,6 +52,8 @@ struct model_pending {
     size_t count, capacity;
 };
 void model_pending_free(struct model_pending *p);
+/* Drops the tensors whose name begins so: their parameters are drawn. */
+void model_pending_forget(struct model_pending *p, const char *prefix);
 const struct model_source *model_pending_find(const struct model_pending *p, const char *name);
 /* Float values first .. first+count-1 of a tensor of type F32, F16 or BF16. */
 void tensor_to_float(float *to, const struct berth_safetensor *t, int64_t first, int64_t count);

@@ -2,12 +2,11 @@
  *
  * A drawn value is a pure function of (seed, parameter's name, place in the parameter):
  *
- *     z = normal(seed, BERTH_PURPOSE_INIT, stream = berth_hash_name(name), position = i + (attempt << 40))
+ *     z = normal(seed, BERTH_PURPOSE_INIT, stream = berth_hash_name(name), position = i)
  *
- * with attempt = 0, 1, ... until |z| <= 2; value = (float)(init_range * z). So a backbone keeps its first
- * values when heads are added, and heads theirs when others join. (The reference draws without truncating;
- * Devlin et al.'s own code truncates at two deviations, which is what is done here.) */
-#include <math.h>
+ * and becomes (float)(init_range * z). So a backbone keeps its first values when heads are added, and heads
+ * theirs when others join. The distribution is the reference library's: a plain normal, 0 for biases and for
+ * the padding token's row, 1 for norm gains. (Devlin et al.'s own code cut the normal at two deviations.) */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,12 +18,15 @@ static void draw_normal(float *to, int64_t first, int64_t count, uint64_t seed, 
                         double deviation) {
     const uint32_t stream = berth_hash_name(name);
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t position = (uint64_t)(first + i);
-        double z = berth_random_normal(seed, BERTH_PURPOSE_INIT, stream, position);
-        for (uint64_t attempt = 1; fabs(z) > 2.0; attempt++)
-            z = berth_random_normal(seed, BERTH_PURPOSE_INIT, stream, position + (attempt << 40));
-        to[i] = (float)(deviation * z);
+    for (int64_t i = 0; i < count; i++)
+        to[i] =
+            (float)(deviation * berth_random_normal(seed, BERTH_PURPOSE_INIT, stream, (uint64_t)(first + i)));
+}
+
+/* Zeroes the part of row `row` that lies in values first .. first+count-1. */
+static void clear_row(float *to, int64_t first, int64_t count, int64_t row, int64_t columns) {
+    for (int64_t i = row * columns; i < (row + 1) * columns; i++) {
+        if (i >= first && i < first + count) to[i - first] = 0.0f;
     }
 }
 
@@ -32,6 +34,7 @@ static void draw(float *to, int64_t first, int64_t count, const struct berth_mod
                  const struct berth_parameter *p, uint64_t seed) {
     if (p->init == BERTH_INIT_NORMAL) {
         draw_normal(to, first, count, seed, p->name, (double)m->config.init_range);
+        if (p == &m->parameters[0]) clear_row(to, first, count, m->config.pad_token, m->config.hidden);
         return;
     }
     const float value = p->init == BERTH_INIT_ONE ? 1.0f : 0.0f;
@@ -56,7 +59,8 @@ static berth_status fill_parameter(struct berth_model *m, struct berth_parameter
     return BERTH_OK;
 }
 
-/* A BERT folder without a pooler gets one when a head asks for it; DistilBERT has none to get. */
+/* A BERT folder without a pooler gets one when a head asks for it; DistilBERT's class has none, there it must
+ * be wished for (berth_model_new_pooler). */
 static berth_status settle_pooler(struct berth_model *m) {
     for (int i = 0; i < m->head_count; i++) {
         const struct berth_head *head = &m->heads[i];
@@ -69,6 +73,22 @@ static berth_status settle_pooler(struct berth_model *m) {
         m->config.pooler = true;
     }
     return BERTH_OK;
+}
+
+berth_status berth_model_new_pooler(struct berth_model *m) {
+    BERTH_ASSERT_MSG(m->values == NULL, "the parameters are already there");
+    if (m->pending != NULL) model_pending_forget(m->pending, "pooler."); /* the folder's own is not wanted */
+    m->config.pooler = true;
+    return param_spec_build(m);
+}
+
+berth_status berth_model_keep_layers(struct berth_model *m, int64_t count) {
+    BERTH_ASSERT_MSG(m->values == NULL, "the parameters are already there");
+    if (count < 1 || count > m->config.layers)
+        BERTH_FAIL(BERTH_E_USAGE, "%lld layers cannot be kept: this backbone has %lld", (long long)count,
+                   (long long)m->config.layers);
+    m->config.layers = count;
+    return param_spec_build(m);
 }
 
 berth_status berth_model_allocate(struct berth_model *m, uint64_t seed) {

@@ -26,8 +26,11 @@ bool berth_pooling_parse(const char *text, enum berth_pooling *out) {
 
 berth_status pooling_check(const struct berth_model *m, enum berth_pooling pooling, const char *what) {
     if (pooling == BERTH_POOL_POOLER && !m->config.pooler)
-        BERTH_FAIL(BERTH_E_USAGE, "%s: pooling 'pooler', but this %s backbone has no pooler; use mean or cls",
-                   what, m->config.model_type);
+        BERTH_FAIL(
+            BERTH_E_USAGE,
+            "%s: pooling 'pooler', but this %s backbone has no pooler; use mean or cls, or give it a fresh one "
+            "to train (model.pooler: new)",
+            what, m->config.model_type);
     return BERTH_OK;
 }
 

@@ -75,6 +75,23 @@ static berth_status build_loaded(struct berth_model **model, struct berth_tokeni
     return BERTH_OK;
 }
 
+/* model.layers: "0-5", the lower part of the backbone. */
+static berth_status keep_layers(struct berth_model *m, const struct berth_config *c) {
+    const char *range = berth_config_string(c, "model.layers");
+    int64_t last = 0;
+    const bool from_zero = strncmp(range, "0-", 2) == 0 && berth_parse_int64(range + 2, &last);
+    if (strcmp(range, "0") != 0 && (!from_zero || last < 0))
+        return berth_config_fail(
+            c, "model.layers",
+            "'%s': expected 0-N, the lower layers up to N, counted from 0: upper layers are "
+            "nothing without those below",
+            range);
+    if (last >= m->config.layers)
+        return berth_config_fail(c, "model.layers", "'%s': this backbone has layers 0 to %lld", range,
+                                 (long long)m->config.layers - 1);
+    return berth_model_keep_layers(m, last + 1);
+}
+
 static berth_status apply_settings(struct berth_model *m, const struct berth_config *c) {
     int64_t longest = berth_config_int(c, "model.max_length");
     if (longest > m->config.positions)
@@ -84,7 +101,8 @@ static berth_status apply_settings(struct berth_model *m, const struct berth_con
         m->config.hidden_dropout = (float)berth_config_number(c, "model.dropout");
     if (berth_config_has(c, "model.attention_dropout"))
         m->config.attention_dropout = (float)berth_config_number(c, "model.attention_dropout");
-    return BERTH_OK;
+    if (berth_config_has(c, "model.layers")) BERTH_TRY(keep_layers(m, c));
+    return strcmp(berth_config_string(c, "model.pooler"), "new") == 0 ? berth_model_new_pooler(m) : BERTH_OK;
 }
 
 berth_status berth_model_from_config(struct berth_model **model, struct berth_tokenizer **tokenizer,
@@ -160,7 +178,10 @@ static berth_status describe_head(struct berth_head *head, const struct berth_mo
     if (task->kind == BERTH_TASK_CLASSIFICATION && head->pooling == BERTH_POOL_POOLER && !m->config.pooler) {
         char path[128];
         snprintf(path, sizeof path, "tasks.%s.pooling", task->name);
-        return berth_config_fail(c, path, "this backbone has no pooler; take mean or cls");
+        return berth_config_fail(c, path,
+                                 "this %s backbone has no pooler; take mean or cls, or give it a fresh one: "
+                                 "model.pooler: new",
+                                 m->config.model_type);
     }
     return BERTH_OK;
 }

@@ -1,6 +1,6 @@
 /* make_model.c: writes a model folder of given sizes with generated weights, for tests of the commands.
  *
- *     make_model FOLDER VOCAB_FOLDER LAYERS HIDDEN HEADS INTERMEDIATE [poison=PARAMETER]
+ *     make_model FOLDER VOCAB_FOLDER LAYERS HIDDEN HEADS INTERMEDIATE [distilbert | poison=PARAMETER]
  *
  * poison: the first value of that parameter is not a number. */
 #include <math.h>
@@ -22,7 +22,7 @@ static berth_status poison(struct berth_model *m, const char *name) {
     return status;
 }
 
-static berth_status make(char **argv, const char *poisoned) {
+static berth_status make(char **argv, const char *poisoned, bool distilbert) {
     berth_status status = BERTH_OK;
     struct berth_device *device = NULL;
     struct berth_model *m = NULL;
@@ -36,7 +36,11 @@ static berth_status make(char **argv, const char *poisoned) {
     config.hidden = atoi(argv[4]);
     config.heads = atoi(argv[5]);
     config.intermediate = atoi(argv[6]);
-    config.pooler = true;
+    if (distilbert) {
+        BERTH_TRY_OUT(berth_strdup(&config.model_type, "distilbert"));
+        config.pooler = false;
+        config.segments = 0;
+    }
     BERTH_TRY_OUT(berth_model_create(&m, device, &config));
     BERTH_TRY_OUT(berth_model_allocate(m, 3));
     if (poisoned) BERTH_TRY_OUT(poison(m, poisoned));
@@ -51,12 +55,12 @@ out:
 
 int main(int argc, char **argv) {
     if (argc < 7) {
-        fprintf(stderr,
-                "usage: make_model FOLDER VOCAB_FOLDER LAYERS HIDDEN HEADS INTERMEDIATE [poison=PARAMETER]\n");
+        fprintf(stderr, "usage: make_model FOLDER VOCAB_FOLDER LAYERS HIDDEN HEADS INTERMEDIATE "
+                        "[distilbert | poison=PARAMETER]\n");
         return 2;
     }
     const char *poisoned = argc > 7 && strncmp(argv[7], "poison=", 7) == 0 ? argv[7] + 7 : NULL;
-    berth_status status = make(argv, poisoned);
+    berth_status status = make(argv, poisoned, argc > 7 && strcmp(argv[7], "distilbert") == 0);
     if (status != BERTH_OK) fprintf(stderr, "make_model: %s\n", berth_error_text());
     return berth_status_exit_code(status);
 }

@@ -223,7 +223,8 @@ static void what_is_saved_is_loaded(void **state) {
             assert_true(a->dropout == b->dropout && a->label_smoothing == b->label_smoothing);
             assert_true(berth_labels_equal(&a->task.labels, &b->task.labels));
         }
-        assert_int_equal(loaded->config.pooler, m->config.pooler); /* a tagger's too: it may be a backbone yet */
+        assert_int_equal(loaded->config.pooler,
+                         m->config.pooler); /* a tagger's too: it may be a backbone yet */
         check_equal_values(m, loaded);
         struct berth_tokenizer *t = NULL;
         check_ok(berth_tokenizer_load(&t, folder));
@@ -258,6 +259,78 @@ static void settings_of_heads_are_kept(void **state) {
     berth_task_deinit(&h.task);
     berth_model_free(loaded);
     berth_model_free(m);
+}
+
+/* ---- parts of a backbone */
+
+/* The lower layers alone: their values, and the outputs of the whole one's layer there. */
+static void lower_layers_are_kept(void **state) {
+    (void)state;
+    struct berth_model *m = make("bert", "c"), *half = NULL, *again = NULL;
+    save(m);
+    check_ok(berth_model_load(&half, device, folder));
+    check_fails(berth_model_keep_layers(half, 3), BERTH_E_USAGE, "this backbone has 2");
+    check_fails(berth_model_keep_layers(half, 0), BERTH_E_USAGE, "0 layers cannot be kept");
+    check_ok(berth_model_keep_layers(half, 1));
+    check_ok(berth_model_allocate(half, 4));
+    assert_int_equal(half->config.layers, 1);
+    assert_int_equal(half->parameter_count, m->parameter_count - 16);
+    for (int i = 0; i < half->parameter_count; i++) {
+        const struct berth_parameter *p = &half->parameters[i];
+        float *x = values_of(m, p->name), *y = values_of(half, p->name);
+        if (memcmp(x, y, (size_t)p->count * sizeof *x) != 0) fail_msg("%s differs", p->name);
+        free(x);
+        free(y);
+    }
+    save(half);
+    check_ok(berth_model_load(&again, device, folder));
+    assert_int_equal(again->config.layers, 1);
+    berth_model_free(again);
+    berth_model_free(half);
+    berth_model_free(m);
+}
+
+/* A DistilBERT has no pooler: it can be given one, which is then saved and loaded like the rest. */
+static void a_new_pooler_may_be_wished_for(void **state) {
+    (void)state;
+    static const char *const TYPES[] = {"bert", "distilbert"};
+    for (int i = 0; i < 2; i++) {
+        struct berth_model *m = make(TYPES[i], ""), *with = NULL, *again = NULL;
+        save(m);
+        check_ok(berth_model_load(&with, device, folder));
+        check_ok(berth_model_new_pooler(with));
+        small_add_head(with, "intent", BERTH_TASK_CLASSIFICATION, BERTH_POOL_POOLER, 3);
+        check_ok(berth_model_allocate(with, 4));
+        const int pooler = berth_model_find(with, "pooler.dense.weight");
+        assert_true(pooler >= 0 && !with->parameters[pooler].loaded && with->parameters[0].loaded);
+        save(with);
+        check_ok(berth_model_load(&again, device, folder));
+        check_ok(berth_model_allocate(again, 5));
+        check_equal_values(with, again);
+        berth_model_free(again);
+        berth_model_free(with);
+        berth_model_free(m);
+    }
+}
+
+/* Multilingual BERT's vocabulary; other sizes stay small. */
+static void a_big_vocabulary_is_no_matter(void **state) {
+    (void)state;
+    struct berth_model_config c;
+    struct berth_model *m = NULL, *loaded = NULL;
+    small_config(&c, "bert");
+    c.vocab_size = 119547;
+    c.activation = BERTH_ACT_RELU;
+    check_ok(berth_model_create(&m, device, &c));
+    check_ok(berth_model_allocate(m, 1));
+    check_ok(berth_model_save(m, NULL, folder));
+    check_ok(berth_model_load(&loaded, device, folder));
+    check_ok(berth_model_allocate(loaded, 2));
+    assert_int_equal(loaded->config.activation, BERTH_ACT_RELU);
+    check_equal_values(m, loaded);
+    berth_model_free(loaded);
+    berth_model_free(m);
+    berth_model_config_deinit(&c);
 }
 
 /* ---- folders of others */
@@ -578,6 +651,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_saved_is_loaded),
         cmocka_unit_test(settings_of_heads_are_kept),
+        cmocka_unit_test(lower_layers_are_kept),
+        cmocka_unit_test(a_new_pooler_may_be_wished_for),
+        cmocka_unit_test(a_big_vocabulary_is_no_matter),
         cmocka_unit_test(old_names_and_prefixes_are_understood),
         cmocka_unit_test(surplus_tensors_are_named_in_the_log),
         cmocka_unit_test(a_missing_pooler_is_drawn_when_a_head_asks),
