@@ -43,6 +43,7 @@
     X(E_EXISTS, 2, "already exists")                                                                         \
     X(E_UNSUPPORTED, 1, "not supported")                                                                     \
     X(E_DEVICE, 1, "device failed")                                                                          \
+    X(E_VERSION, 1, "written by a newer version")                                                            \
     X(E_NUMERIC, 1, "not a finite number")                                                                   \
     X(E_STOPPED, 75, "stopped with a checkpoint written")
 

@@ -59,6 +59,8 @@ berth_status berth_path_join(char **out, const char *folder, const char *name) B
  * (berth_names_free). */
 berth_status berth_list_folder(char ***out, size_t *out_count, const char *folder) BERTH_CHECKED;
 void berth_names_free(char **names, size_t count);
+/* Removes a file, a link (not what it names) or a folder with all it holds; what is not there is no error. */
+berth_status berth_remove_tree(const char *path) BERTH_CHECKED;
 
 /* Adds one line at the end of an open log-like file and flushes it to the system. */
 berth_status berth_file_append_line(const char *path, const char *line) BERTH_CHECKED;

@@ -13,7 +13,8 @@
  *     berth_h5_put_text(w, "meta", json);                ...
  *     berth_h5_commit(&w);                               berth_h5_close(f);
  *
- * One writer is used by one thread. A reader's views may be read by several threads.
+ * One writer is used by one thread, several writers and readers by several. A reader's views may be read by several
+ * threads.
  */
 #ifndef BERTH_H5_H
 #define BERTH_H5_H
@@ -42,8 +43,9 @@ berth_status berth_h5_commit(struct berth_h5_writer **w) BERTH_CHECKED;
 /* Throws away; NULL is allowed. */
 void berth_h5_abort(struct berth_h5_writer **w);
 
-/* Opens and checks the digest of the whole file. `kind` NULL takes any kind. A file of another kind, a newer
- * version, a wrong digest or a truncated file is BERTH_E_FORMAT naming the file. */
+/* Opens and checks the digest of the whole file. `kind` NULL takes any kind. A file of another kind, a wrong digest or
+ * a truncated file is BERTH_E_FORMAT naming the file; a whole file of a newer version, of the layout or of the user
+ * block, is BERTH_E_VERSION. */
 berth_status berth_h5_open(struct berth_h5 **out, const char *path, const char *kind,
                            int max_version) BERTH_CHECKED;
 void berth_h5_close(struct berth_h5 *f); /* NULL is allowed */

@@ -29,6 +29,10 @@ const struct berth_key berth_config_keys[] = {
     {.path = "threads", .type = BERTH_KEY_INT, .min = 0, .max = 1024, .default_value = "0", .unit = "threads",
      .help = "Threads of the processor to use; 0 takes all that the process may use. Results do not "
              "depend on it."},
+    {.path = "deterministic", .type = BERTH_KEY_CHOICE, ANY, .choices = "on|strict", .default_value = "on",
+     .unit = "",
+     .help = "on: the same bits for the same program, libraries and processor model, at any number of threads; a run "
+             "resumed elsewhere says that bits may differ. strict: such a resume is refused."},
     {.path = "frozen_dropout", .type = BERTH_KEY_BOOL, ANY, .default_value = "off", .unit = "",
      .help = "Whether frozen layers below the first trainable one keep their dropout. Off: they run as "
              "in evaluation."},
@@ -213,10 +217,17 @@ const struct berth_key berth_config_keys[] = {
     {.path = "checkpoint.keep", .type = BERTH_KEY_INT, .min = 1, .max = 1000, .default_value = "2",
      .unit = "checkpoints",
      .help = "How many of the newest are kept. The best model is kept apart from them, in best/."},
+    {.path = "checkpoint.keep_every", .type = BERTH_KEY_INT, .min = 0, .max = 1e9, .default_value = "0",
+     .unit = "steps",
+     .help = "One is also written at each multiple of this many steps, and these are never removed; 0: none."},
+    {.path = "checkpoint.best", .type = BERTH_KEY_BOOL, ANY, .default_value = "true", .unit = "",
+     .help = "Whether one is also written when an evaluation finds a new best model, and kept while that is the best."},
 
     SECTION("log", "What a run prints and records while it trains."),
     {.path = "log.every", .type = BERTH_KEY_DURATION, ANY, .default_value = "20 steps", .unit = "",
      .help = "How often losses, learning rate and speed are written."},
+    {.path = "log.tensorboard", .type = BERTH_KEY_BOOL, ANY, .default_value = "true", .unit = "",
+     .help = "Whether the same numbers are also written for TensorBoard, into the run folder."},
 };
 /* clang-format on */
 const size_t berth_config_key_count = sizeof berth_config_keys / sizeof berth_config_keys[0];

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "berth/file.h"
 
@@ -83,6 +84,30 @@ berth_status berth_list_folder(char ***out, size_t *out_count, const char *folde
     count = 0;
 out:
     if (dir != NULL) closedir(dir);
+    berth_names_free(names, count);
+    return status;
+}
+
+berth_status berth_remove_tree(const char *path) {
+    berth_status status = BERTH_OK;
+    char **names = NULL;
+    size_t count = 0;
+    struct stat st;
+    if (lstat(path, &st) != 0) return BERTH_OK;
+    if (S_ISDIR(st.st_mode)) {
+        BERTH_TRY_OUT(berth_list_folder(&names, &count, path));
+        for (size_t i = 0; i < count; i++) {
+            char *child = NULL;
+            BERTH_TRY_OUT(berth_path_join(&child, path, names[i]));
+            status = berth_remove_tree(child);
+            free(child);
+            if (status != BERTH_OK) goto out;
+        }
+        if (rmdir(path) != 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be removed: %s", path, strerror(errno));
+    } else if (unlink(path) != 0) {
+        BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be removed: %s", path, strerror(errno));
+    }
+out:
     berth_names_free(names, count);
     return status;
 }

@@ -1,4 +1,5 @@
 /* h5_common.c: what the writer and the reader of HDF5 files share: types, properties, error texts. */
+#include <pthread.h>
 #include <string.h>
 
 #include "base/h5_priv.h"
@@ -43,9 +44,18 @@ hid_t h5_file_type(enum berth_h5_type type) {
     return H5I_INVALID_HID;
 }
 
-void h5_quiet(void) {
+/* Lock rule: taken by h5_enter, given back by h5_leave; nothing else is locked and no callback of a user runs
+ * while it is held. It guards the library's global state, not our structs: those belong to one thread each. */
+static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void h5_enter(void) {
+    pthread_mutex_lock(&library_lock);
     /* The stack that collects errors is the thread's own, and so is its printing. */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+void h5_leave(void) {
+    pthread_mutex_unlock(&library_lock);
 }
 
 struct reason {

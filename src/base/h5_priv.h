@@ -44,8 +44,12 @@ _Static_assert(offsetof(struct h5_block, block_hash) == 56, "layout of the user 
 struct berth_hash128 h5_block_digest(const struct h5_block *block);
 /* The file's type for one of ours; a library constant, not to be closed. */
 hid_t h5_file_type(enum berth_h5_type type);
-/* Switches the library's own printing off for this thread; every function that calls the library begins so. */
-void h5_quiet(void);
+/* The library is not made for threads (as the distributions build it), so one thread at a time is inside: every
+ * function that calls it begins with h5_enter and ends with h5_leave. h5_enter also switches the library's own
+ * printing off for this thread. The functions below are called between the two. Elements are not written
+ * through the library, so a long write of one thread does not hold up another. */
+void h5_enter(void);
+void h5_leave(void);
 /* The library's reason for the last failure, from its error stack, which is then cleared. Thread storage. */
 const char *h5_reason(void);
 /* File access properties of both sides; negative on failure. Closed by the caller. */

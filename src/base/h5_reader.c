@@ -38,14 +38,15 @@ static berth_status check_block(struct berth_h5 *f, const char *kind, int max_ve
     if (!hash_equals(h5_block_digest(block), block->block_hash))
         BERTH_FAIL(BERTH_E_FORMAT, "%s: damaged: the digest of its first 4096 bytes is wrong", f->path);
     if (block->block_version != H5_BLOCK_VERSION)
-        BERTH_FAIL(BERTH_E_FORMAT, "%s: written by a newer berth: block version %" PRIu32 ", this one reads %d",
-                   f->path, block->block_version, H5_BLOCK_VERSION);
+        BERTH_FAIL(BERTH_E_VERSION,
+                   "%s: written by a newer berth: block version %" PRIu32 ", this one reads %d", f->path,
+                   block->block_version, H5_BLOCK_VERSION);
     if (block->kind[H5_KIND_SIZE - 1] != '\0')
         BERTH_FAIL(BERTH_E_FORMAT, "%s: the kind is not a text", f->path);
     if (kind != NULL && strcmp(kind, block->kind) != 0)
         BERTH_FAIL(BERTH_E_FORMAT, "%s: holds '%s', expected '%s'", f->path, block->kind, kind);
     if (max_version < 0 || block->version > (uint32_t)max_version)
-        BERTH_FAIL(BERTH_E_FORMAT,
+        BERTH_FAIL(BERTH_E_VERSION,
                    "%s: written by a newer berth: version %" PRIu32 " of '%s', this one reads up to %d",
                    f->path, block->version, block->kind, max_version);
     size_t rest = f->map.size - sizeof *block;
@@ -157,7 +158,9 @@ static int compare_datasets(const void *a, const void *b) {
 
 static berth_status read_structure(struct berth_h5 *f) {
     berth_status status = BERTH_OK;
-    hid_t file = H5I_INVALID_HID, access_list = h5_access();
+    hid_t file = H5I_INVALID_HID, access_list = H5I_INVALID_HID;
+    h5_enter();
+    access_list = h5_access();
     if (access_list >= 0) file = H5Fopen(f->path, H5F_ACC_RDONLY, access_list);
     if (file < 0) BERTH_FAIL_OUT(BERTH_E_FORMAT, "%s: cannot be read as HDF5: %s", f->path, h5_reason());
     if (H5Lvisit(file, H5_INDEX_NAME, H5_ITER_INC, visit, f) < 0)
@@ -167,13 +170,13 @@ static berth_status read_structure(struct berth_h5 *f) {
 out:
     if (file >= 0) H5Fclose(file);
     if (access_list >= 0) H5Pclose(access_list);
+    h5_leave();
     return status;
 }
 
 berth_status berth_h5_open(struct berth_h5 **out, const char *path, const char *kind, int max_version) {
     berth_status status = BERTH_OK;
     struct berth_h5 *f = NULL;
-    h5_quiet();
     BERTH_TRY(berth_calloc(&f, 1, sizeof *f));
     berth_arena_init(&f->arena);
     BERTH_TRY_OUT(berth_strdup(&f->path, path));

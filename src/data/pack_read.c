@@ -163,8 +163,9 @@ static berth_status open_cached(struct pack *out, bool *found, const char *path,
     *found = false;
     if (!berth_file_exists(path)) return BERTH_OK;
     berth_status status = pack_open(out, path, spec, max_length, vocabulary);
-    if (status == BERTH_E_FORMAT) {
-        berth_log(BERTH_LOG_WARN, "the cache holds a damaged file, which is made again: %s",
+    if (status == BERTH_E_FORMAT || status == BERTH_E_VERSION) {
+        berth_log(BERTH_LOG_WARN, "the cache holds a %s file, which is made again: %s",
+                  status == BERTH_E_FORMAT ? "damaged" : "newer",
                   berth_error_text());
         berth_error_clear();
         return BERTH_OK;

@@ -136,25 +136,6 @@ out:
 
 /* ---- folders */
 
-/* Deletes a folder of plain files; a sub-folder stays and is an error. */
-static berth_status delete_flat(const char *folder) {
-    berth_status status = BERTH_OK;
-    char **names = NULL, *path = NULL;
-    size_t count = 0;
-    BERTH_TRY_OUT(berth_list_folder(&names, &count, folder));
-    for (size_t i = 0; i < count; i++) {
-        free(path);
-        path = NULL;
-        BERTH_TRY_OUT(berth_path_join(&path, folder, names[i]));
-        if (unlink(path) != 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be deleted: %s", path, strerror(errno));
-    }
-    if (rmdir(folder) != 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be deleted: %s", folder, strerror(errno));
-out:
-    free(path);
-    berth_names_free(names, count);
-    return status;
-}
-
 /* What stands at the target may only be a model folder of plain files, or an empty folder: nobody's else is
  * deleted. */
 static berth_status check_replaceable(const char *folder) {
@@ -215,7 +196,7 @@ static berth_status publish(const char *tmp, const char *folder) {
             BERTH_FAIL(BERTH_E_IO, "%s: cannot be put in its place: %s", folder, strerror(errno));
         return BERTH_OK;
     }
-    if (renameat2(AT_FDCWD, tmp, AT_FDCWD, folder, RENAME_EXCHANGE) == 0) return delete_flat(tmp);
+    if (renameat2(AT_FDCWD, tmp, AT_FDCWD, folder, RENAME_EXCHANGE) == 0) return berth_remove_tree(tmp);
     struct berth_str s;
     berth_str_init(&s);
     berth_str_addf(&s, "%s.old.%s", folder, tmp + strlen(folder) + strlen(".tmp."));
@@ -227,7 +208,7 @@ static berth_status publish(const char *tmp, const char *folder) {
         if (rename(old, folder) != 0) berth_log(BERTH_LOG_ERROR, "%s: the old model now stands there", old);
         BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be put in its place: %s", folder, strerror(reason));
     }
-    BERTH_TRY_OUT(delete_flat(old));
+    BERTH_TRY_OUT(berth_remove_tree(old));
 out:
     free(old);
     return status;
@@ -279,7 +260,7 @@ out:
         char *text = NULL;
         berth_status first = status;
         if (berth_strdup(&text, berth_error_text()) == BERTH_OK) {
-            if (delete_flat(tmp) != BERTH_OK) berth_log(BERTH_LOG_WARN, "%s", berth_error_text());
+            if (berth_remove_tree(tmp) != BERTH_OK) berth_log(BERTH_LOG_WARN, "%s", berth_error_text());
             status = berth_error_set(first, __FILE__, __LINE__, "%s", text);
         }
         free(text);

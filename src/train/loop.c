@@ -142,9 +142,10 @@ static berth_status after_step(struct berth_trainer *t) {
     }
     bool asked = t->observer.stop_requested != NULL && t->observer.stop_requested(t->observer.user);
     bool stop = asked && !last;
-    if (last || stop || position_due(t, r->checkpoint_every, t->last_checkpoint))
-        BERTH_TRY(checkpoint_write(t));
+    BERTH_TRY(checkpoint_poll(t));
+    if (last || stop || checkpoint_due(t)) BERTH_TRY(checkpoint_write(t));
     if (!stop) return BERTH_OK;
+    BERTH_TRY(checkpoint_wait(t));
     BERTH_FAIL(BERTH_E_STOPPED, "stopped after step %lld; --resume goes on from %s", (long long)t->state.step,
                t->checkpoint);
 }

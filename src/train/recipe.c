@@ -73,6 +73,8 @@ berth_status recipe_read(struct recipe *r, const struct berth_config *c) {
     r->schedule = strcmp(berth_config_string(c, "train.schedule"), "linear") == 0 ? BERTH_SCHEDULE_LINEAR
                                                                                   : BERTH_SCHEDULE_CONSTANT;
     r->keep = berth_config_int(c, "checkpoint.keep");
+    r->keep_every = berth_config_int(c, "checkpoint.keep_every");
+    r->keep_best = berth_config_bool(c, "checkpoint.best");
     if (berth_config_has(c, "train.batch_tokens") &&
         berth_config_int(c, "train.batch_tokens") < berth_config_int(c, "model.max_length"))
         return berth_config_fail(

@@ -72,6 +72,7 @@ void record_step(struct berth_trainer *t, int64_t tokens, double seconds) {
     struct run_window *w = &t->state.window;
     w->steps++;
     w->tokens += tokens;
+    t->state.tokens += tokens;
     w->loss += t->loss;
     for (size_t i = 0; i < t->task_count; i++) {
         if (!t->active[i + 1]) continue;

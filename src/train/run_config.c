@@ -11,8 +11,16 @@
 #include "train/train_priv.h"
 
 static const char *const same_result[] = {
-    "output=RUN",        "cache=CACHE",        "threads=0", "checkpoint.every=1 epoch",
-    "checkpoint.keep=2", "log.every=20 steps",
+    "output=RUN",
+    "cache=CACHE",
+    "threads=0",
+    "checkpoint.every=1 epoch",
+    "checkpoint.keep=2",
+    "log.every=20 steps",
+    "checkpoint.keep_every=0",
+    "checkpoint.best=true",
+    "deterministic=on",
+    "log.tensorboard=true",
 };
 
 /* The effective configuration without what does not change the result, and its text; owned by the caller. */

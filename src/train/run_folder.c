@@ -4,6 +4,7 @@
  *       config.yaml       the effective configuration; comments say version, device and time
  *       log.txt           what was told
  *       metrics.jsonl     record.c
+ *       events.out.tfevents.berth   events.c
  *       checkpoints/      checkpoint.c
  *       best/             the best model, a model folder
  *       finished.json     finished.c
@@ -27,6 +28,7 @@ berth_status run_folder_init(struct run_folder *f, const char *path) {
     BERTH_TRY(berth_path_join(&f->config, path, "config.yaml"));
     BERTH_TRY(berth_path_join(&f->log, path, "log.txt"));
     BERTH_TRY(berth_path_join(&f->metrics, path, "metrics.jsonl"));
+    BERTH_TRY(berth_path_join(&f->events, path, "events.out.tfevents.berth"));
     BERTH_TRY(berth_path_join(&f->checkpoints, path, "checkpoints"));
     BERTH_TRY(berth_path_join(&f->best, path, "best"));
     return berth_path_join(&f->finished, path, "finished.json");
@@ -34,7 +36,7 @@ berth_status run_folder_init(struct run_folder *f, const char *path) {
 
 void run_folder_deinit(struct run_folder *f) {
     if (f->path != NULL && f->lock >= 0) close(f->lock);
-    char *texts[] = {f->path, f->config, f->log, f->metrics, f->checkpoints, f->best, f->finished};
+    char *texts[] = {f->path, f->config, f->log, f->metrics, f->events, f->checkpoints, f->best, f->finished};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
     memset(f, 0, sizeof *f);
@@ -85,31 +87,6 @@ out:
     return status;
 }
 
-/* Removes a file or a folder with all it holds. */
-static berth_status remove_tree(const char *path) {
-    berth_status status = BERTH_OK;
-    char **names = NULL;
-    size_t count = 0;
-    struct stat st;
-    if (lstat(path, &st) != 0) return BERTH_OK;
-    if (S_ISDIR(st.st_mode)) {
-        BERTH_TRY_OUT(berth_list_folder(&names, &count, path));
-        for (size_t i = 0; i < count; i++) {
-            char *child = NULL;
-            BERTH_TRY_OUT(berth_path_join(&child, path, names[i]));
-            status = remove_tree(child);
-            free(child);
-            if (status != BERTH_OK) goto out;
-        }
-        if (rmdir(path) != 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be removed: %s", path, strerror(errno));
-    } else if (unlink(path) != 0) {
-        BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be removed: %s", path, strerror(errno));
-    }
-out:
-    berth_names_free(names, count);
-    return status;
-}
-
 /* Whether the name is of what a killed process of ours was writing (file.h): "NAME.tmp.ANY", NAME being one
  * that a run writes whole: in RUN itself three, in RUN/checkpoints those of checkpoints. */
 static bool is_left_over(const char *name, bool in_checkpoints) {
@@ -137,7 +114,7 @@ static berth_status tidy_one(const struct run_folder *f, const char *folder, con
         status = berth_error_set(BERTH_E_IO, __FILE__, __LINE__, "%s: cannot be renamed to %s: %s", path,
                                  f->best, strerror(errno));
     else
-        status = remove_tree(path);
+        status = berth_remove_tree(path);
     free(path);
     return status;
 }
@@ -203,27 +180,23 @@ berth_status run_folder_tidy(const struct run_folder *f) {
     return remove_left_overs(f, f->checkpoints);
 }
 
-berth_status run_folder_metrics_size(const struct run_folder *f, int64_t *out) {
+berth_status run_file_size(int64_t *out, const char *path) {
     struct stat st;
     *out = 0;
-    int fd = open(f->metrics, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT) return BERTH_OK;
-    if (fd < 0) BERTH_FAIL(BERTH_E_IO, "%s: cannot be opened: %s", f->metrics, strerror(errno));
-    bool good = fsync(fd) == 0 && fstat(fd, &st) == 0;
-    int reason = errno;
-    close(fd);
-    if (!good) BERTH_FAIL(BERTH_E_IO, "%s: cannot be flushed: %s", f->metrics, strerror(reason));
-    *out = st.st_size;
+    if (stat(path, &st) == 0)
+        *out = st.st_size;
+    else if (errno != ENOENT)
+        BERTH_FAIL(BERTH_E_IO, "%s: cannot be looked at: %s", path, strerror(errno));
     return BERTH_OK;
 }
 
-berth_status run_folder_metrics_cut(const struct run_folder *f, int64_t size) {
+berth_status run_file_cut(const char *path, int64_t size) {
     int64_t now = 0;
-    BERTH_TRY(run_folder_metrics_size(f, &now));
+    BERTH_TRY(run_file_size(&now, path));
     if (now < size) {
-        berth_log(BERTH_LOG_WARN, "%s: %lld bytes, the checkpoint knew %lld: lines are missing", f->metrics,
+        berth_log(BERTH_LOG_WARN, "%s: %lld bytes, the checkpoint knew %lld: the rest is missing", path,
                   (long long)now, (long long)size);
         return BERTH_OK;
     }
-    return now > size ? berth_file_truncate(f->metrics, size) : BERTH_OK;
+    return now > size ? berth_file_truncate(path, size) : BERTH_OK;
 }

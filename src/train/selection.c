@@ -112,6 +112,7 @@ berth_status selection_finish(struct berth_trainer *t) {
     if (t->state.step < t->recipe.total_steps)
         record_note(t, "stopped early after step %lld: %lld evaluations without a better one",
                     (long long)t->state.step, (long long)t->state.bad);
+    BERTH_TRY(checkpoint_wait(t));
     if (t->state.best_step < 0) BERTH_TRY(export_model(t));
     BERTH_TRY(score_test(t));
     BERTH_TRY(finished_write(t));

@@ -3,13 +3,14 @@
  *     trainer        everything of one run; trainer.c makes it, loop.c runs it
  *     recipe         what the configuration says of a run, as numbers
  *     run_state      what, beside parameters and moments, a run is between two steps; a checkpoint holds all of
- * it weighting      from what a step holds of each task to each task's factor run_folder     the folder: lock,
- * config.yaml, log.txt, metrics.jsonl record         what is told of a run: to the observer, the log and the
- * metrics
+ * *     weighting      from what a step holds of each task to each task's factor run_folder     the folder:
+ * lock, config.yaml, log.txt, metrics.jsonl record         what is told of a run: to the observer, the log and
+ * the metrics
  */
 #ifndef BERTH_TRAIN_PRIV_H
 #define BERTH_TRAIN_PRIV_H
 
+#include "berth/h5.h"
 #include "berth/train.h"
 
 /* ---- weighting: w_t of the loss of a step, sum over tasks of w_t share_t m_t */
@@ -42,9 +43,11 @@ struct recipe {
     enum berth_schedule_kind schedule;
     int64_t total_steps, warmup_steps;
     int64_t evaluate_batch;
-    int best_task;    /* index of the task whose metric chooses the best; -1: the mean */
-    int64_t patience; /* evaluations; 0: never */
-    int64_t keep;     /* checkpoints */
+    int best_task;      /* index of the task whose metric chooses the best; -1: the mean */
+    int64_t patience;   /* evaluations; 0: never */
+    int64_t keep;       /* newest checkpoints */
+    int64_t keep_every; /* steps whose multiples are kept; 0: none */
+    bool keep_best;     /* the checkpoint of the best model is written and kept */
     struct berth_duration evaluate_every, checkpoint_every, log_every;
     const char **metric_of; /* [task_count] each task's own metric; owned, the texts are not */
 };
@@ -63,12 +66,14 @@ struct run_state {
     int64_t bad;            /* evaluations since the best one */
     int64_t evaluated_step; /* of the last evaluation; -1: none yet */
     double *last_loss;      /* [task_count] */
+    int64_t tokens;         /* trained on, of all steps */
+    int64_t rewind_step;    /* the checkpoint that on_nan: rewind would take, kept among the files; -1: none */
     struct run_window window;
 };
 
 /* ---- the run folder */
 struct run_folder {
-    char *path, *config, *log, *metrics, *checkpoints, *best, *finished; /* owned */
+    char *path, *config, *log, *metrics, *events, *checkpoints, *best, *finished; /* owned */
     int lock; /* descriptor of the locked file; -1: none */
 };
 berth_status run_folder_init(struct run_folder *f, const char *path) BERTH_CHECKED;
@@ -83,9 +88,10 @@ berth_status run_folder_tidy(const struct run_folder *f) BERTH_CHECKED;
  * BERTH_E_USAGE. */
 berth_status run_folder_config(const struct run_folder *f, const struct berth_config *c,
                                const struct berth_device *dev) BERTH_CHECKED;
-/* Bytes of metrics.jsonl, flushed to the disk; 0 when it is not there. */
-berth_status run_folder_metrics_size(const struct run_folder *f, int64_t *out) BERTH_CHECKED;
-berth_status run_folder_metrics_cut(const struct run_folder *f, int64_t size) BERTH_CHECKED;
+/* Bytes of metrics.jsonl or the events; 0 when the file is not there. */
+berth_status run_file_size(int64_t *out, const char *path) BERTH_CHECKED;
+/* Cuts it back; one that is shorter already is told of and left alone. */
+berth_status run_file_cut(const char *path, int64_t size) BERTH_CHECKED;
 
 /* ---- the trainer */
 struct berth_trainer {
@@ -116,7 +122,8 @@ struct berth_trainer {
     struct run_state state;
     struct run_folder folder;
     bool started, finished, stopped_early;
-    char *checkpoint;                 /* path of the newest; NULL: none */
+    struct checkpointer *checkpointer;
+    char *checkpoint;                 /* path of the newest that stands; NULL: none */
     double last_log, last_checkpoint; /* times, for durations in seconds */
     double speed_seconds; /* of the steps since the last report that this process took: for the speed */
     int64_t speed_tokens, speed_steps;
@@ -158,13 +165,61 @@ bool selection_done(const struct berth_trainer *t); /* all steps taken, or patie
  */
 berth_status selection_finish(struct berth_trainer *t) BERTH_CHECKED;
 
-/* ---- checkpoint.c */
+/* ---- checkpoint.c: the state between two steps, written by a thread while training goes on */
+berth_status checkpointer_create(struct berth_trainer *t) BERTH_CHECKED;
+void checkpointer_free(struct berth_trainer *t); /* waits for the thread; NULL is allowed */
+/* Takes the state of now and has a thread write it. Waits for the file before it; an error of that file is
+ * returned here. The first file of a process is waited for, read back and compared. */
 berth_status checkpoint_write(struct berth_trainer *t) BERTH_CHECKED;
+/* Waits until the last file stands; its error is returned here. */
+berth_status checkpoint_wait(struct berth_trainer *t) BERTH_CHECKED;
+/* As checkpoint_wait where the thread has ended, else nothing. Asked after every step. */
+berth_status checkpoint_poll(struct berth_trainer *t) BERTH_CHECKED;
+/* Whether a checkpoint is due after the step just done: by checkpoint.every or keep_every, at this process's
+ * first step, and where an evaluation found a new best model (checkpoint.best). */
+bool checkpoint_due(const struct berth_trainer *t);
 /* N of "step-N.h5", the name being `length` bytes long; -1 for other names. */
 int64_t checkpoint_step_of(const char *name, size_t length);
-/* The newest good one; *found false when there is no file. Files of which none can be read are BERTH_E_FORMAT, one
- * of a newer version or of other inputs is BERTH_E_USAGE. Metrics are cut back to it. */
+/* The newest good one; *found false when there is no file. Files of which none can be read are BERTH_E_FORMAT,
+ * one of a newer version is BERTH_E_VERSION, one of other inputs BERTH_E_USAGE. Metrics and events are cut back
+ * to it. */
 berth_status checkpoint_restore(struct berth_trainer *t, bool *found) BERTH_CHECKED;
+/* Parts and parameters of the checkpoint of that step; the position of the run, its files and early stopping stay. */
+berth_status checkpoint_restore_parts(struct berth_trainer *t, int64_t step) BERTH_CHECKED;
+
+/* ---- checkpoint_parts.c: what a checkpoint holds beside parameters, moments and run_state.
+ *
+ * A part (average of weights, weighting, stage, sampler) is added once, while the trainer is made. `pieces`
+ * tells of all memory that makes up its state, the same names and sizes in both directions: a checkpoint copies
+ * out of it, a restore into it. Small values go through locals: fill, tell, and where
+ * checkpoint_pieces_restoring take them back.
+ *
+ *     static berth_status ema_pieces(void *user, struct checkpoint_pieces *p) {
+ *         struct ema *e = user;
+ *         BERTH_TRY(checkpoint_piece(p, "updates", BERTH_H5_I64, 1, &e->updates));
+ *         return checkpoint_piece_device(p, "values", e->count, e->values);
+ *     }
+ *     BERTH_TRY(checkpoint_add_part(t, &(struct checkpoint_part){.name = "ema", .user = e, .pieces =
+ * ema_pieces}));
+ *
+ * Restoring goes: the parts in the order they were added, then run_state and feeder, then parameters and moments; so a
+ * `restored` that rebuilds feeder and store (another stage, another freezing) comes before what they hold. */
+struct checkpoint_pieces;
+struct checkpoint_part {
+    const char *name; /* the folder of its datasets */
+    void *user;
+    berth_status (*pieces)(void *user, struct checkpoint_pieces *p);
+    berth_status (*restored)(void *user); /* (optional) after its pieces were filled */
+};
+berth_status checkpoint_add_part(struct berth_trainer *t, const struct checkpoint_part *part) BERTH_CHECKED;
+berth_status checkpoint_piece(struct checkpoint_pieces *p, const char *name, enum berth_h5_type type,
+                              int64_t count, void *data) BERTH_CHECKED;
+berth_status checkpoint_piece_device(struct checkpoint_pieces *p, const char *name, int64_t count,
+                                     float *data) BERTH_CHECKED;
+/* Gives count elements from `first` of the piece told last (of floats) a digest of their own. */
+berth_status checkpoint_tensor(struct checkpoint_pieces *p, const char *name, int64_t first,
+                               int64_t count) BERTH_CHECKED;
+bool checkpoint_pieces_restoring(const struct checkpoint_pieces *p);
 
 /* ---- record.c */
 void record_note(struct berth_trainer *t, const char *fmt, ...) BERTH_PRINTF(2, 3);

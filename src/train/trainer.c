@@ -28,7 +28,7 @@ static berth_status allocate_state(struct berth_trainer *t) {
     BERTH_TRY(berth_device_alloc(t->device, &t->losses, n * sizeof *t->losses));
     for (size_t i = 0; i < n; i++)
         s->last_loss[i] = (double)NAN;
-    s->best_step = s->evaluated_step = -1;
+    s->best_step = s->evaluated_step = s->rewind_step = -1;
     s->best_score = -(double)INFINITY;
     return BERTH_OK;
 }
@@ -121,6 +121,7 @@ berth_status berth_trainer_create(struct berth_trainer **out, const struct berth
     t->task_count = berth_config_count(c, "tasks");
     berth_scores_init(&t->dev_scores);
     berth_scores_init(&t->test_scores);
+    BERTH_TRY_OUT(checkpointer_create(t));
     BERTH_TRY_OUT(recipe_read(&t->recipe, c));
     BERTH_TRY_OUT(weighting_init(&t->weighting, c));
     int threads = (int)berth_config_int(c, "threads");
@@ -141,6 +142,7 @@ out:
 
 void berth_trainer_free(struct berth_trainer *t) {
     if (t == NULL) return;
+    checkpointer_free(t);
     berth_scores_deinit(&t->dev_scores);
     berth_scores_deinit(&t->test_scores);
     run_folder_deinit(&t->folder);

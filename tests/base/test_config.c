@@ -232,7 +232,7 @@ static void errors_of_the_table(void **state) {
         {"lr: 3\n", "x.yaml:3:1: key 'lr' is not known; did you mean 'train.lr'?"},
         {"train:\n  bach_size: 3\n",
          "x.yaml:4:3: key 'train.bach_size' is not known; did you mean 'train.batch_size'?"},
-        {"log: {x: 1}\n", "x.yaml:3:7: key 'log.x' is not known; known in 'log': every"},
+        {"log: {x: 1}\n", "x.yaml:3:7: key 'log.x' is not known; known in 'log': every, tensorboard"},
         {"seed: 1.5\n", "x.yaml:3:7: 'seed': expected a whole number from 0 to 9007199254740992, found '1.5'"},
         {"seed: \"1\"\n",
          "x.yaml:3:7: 'seed': expected a whole number from 0 to 9007199254740992, found the quoted text '1'"},

@@ -107,7 +107,9 @@ static void test_folder_holds(void **state) {
         snprintf(name, sizeof name, "folder/%s", files[i]);
         if (!berth_file_exists(world_path(w, name))) fail_msg("%s is missing", name);
     }
-    assert_true(berth_file_exists(world_path(w, "folder/checkpoints/step-4.h5"))); /* keep: 3 of 4, 8, 12 */
+    assert_true(
+        berth_file_exists(world_path(w, "folder/checkpoints/step-8.h5"))); /* keep: 3 of 1, 4, 5, 8, 10, 12 */
+    assert_false(berth_file_exists(world_path(w, "folder/checkpoints/step-4.h5")));
     int64_t step = 0;
     assert_done(berth_checkpoint_newest(world_path(w, "folder"), &step));
     assert_int_equal(step, 12);
