@@ -61,7 +61,7 @@ struct berth_parameter {
     bool loaded;    /* its value came from a file */
 };
 
-/* ---- heads: one kind a file (src/model/head_*.c) and one registry row */
+/* ---- heads: one kind a file (src/model/head_*.c) and one registry row (src/model/head.c) */
 enum berth_pooling { BERTH_POOL_POOLER, BERTH_POOL_CLS, BERTH_POOL_MEAN };
 const char *berth_pooling_name(enum berth_pooling pooling);
 bool berth_pooling_parse(const char *text, enum berth_pooling *out);
@@ -71,8 +71,10 @@ struct berth_head {
     enum berth_pooling pooling; /* sentence-level heads */
     float dropout;              /* before the head's linear layer; negative: the backbone's hidden dropout */
     float label_smoothing;
-    int weight, bias;           /* indices of its parameters (private to the model) */
+    int weight, bias;           /* indices of its last linear layer (private to the model); -1: none */
 };
+/* Whether a head of this kind takes one vector a sequence: `pooling` means something. */
+bool berth_task_kind_pools(enum berth_task_kind kind);
 
 struct berth_model {
     struct berth_device *device; /* borrowed */
@@ -121,6 +123,7 @@ berth_status berth_model_allocate(struct berth_model *m, uint64_t seed) BERTH_CH
 
 int berth_model_find(const struct berth_model *m, const char *name); /* index of a parameter, -1: none */
 int berth_model_find_head(const struct berth_model *m, const char *name);
+int64_t berth_head_width(const struct berth_model *m, int head); /* columns of its outputs */
 /* Copies one parameter's values from or to host memory [count]. */
 berth_status berth_model_get(const struct berth_model *m, int parameter, float *to) BERTH_CHECKED;
 berth_status berth_model_set(struct berth_model *m, int parameter, const float *from) BERTH_CHECKED;
@@ -159,6 +162,24 @@ berth_status berth_model_embed(struct berth_model *m, struct berth_tape *tape, c
 berth_status berth_model_head_loss(struct berth_model *m, struct berth_tape *tape, int head,
                                    struct berth_tensor *logits, const struct berth_batch *batch,
                                    struct berth_tensor **item_losses) BERTH_CHECKED;
+
+/* ---- answers: what a head's outputs say, on the host. Arrays are kept and grow from call to call. */
+struct berth_answers {
+    int64_t count;     /* items */
+    int64_t width;     /* columns of scores */
+    int32_t *label;    /* [count] the class or tag; -1: the kind has none */
+    float *score;      /* [count] the probability of that class or tag */
+    float *scores;     /* [count, width] probabilities of all classes */
+    size_t label_capacity, score_capacity, scores_capacity;
+};
+void berth_answers_init(struct berth_answers *a);
+void berth_answers_deinit(struct berth_answers *a);
+/* Of outputs [count, width] in host memory: a sentence-level head's rows in any order and number; a token-level head's
+ * items of the batch, a sentence's tags decided together (batch may be NULL for sentence-level heads). */
+berth_status berth_model_answer(const struct berth_model *m, int head, const float *outputs, int64_t count,
+                                const struct berth_batch *batch, struct berth_answers *out) BERTH_CHECKED;
+/* The class of a row of logits (of equal ones the first) and its probability; probability may be NULL. */
+void berth_argmax_softmax(const float *logits, int64_t classes, int32_t *best, float *probability);
 
 /* ---- model folders out: config.json, model.safetensors (F32), berth_heads.json, the tokenizer's files; written to a
  * new folder beside and renamed: never half a folder. Loads in the reference libraries (backbone names as theirs). */

@@ -70,20 +70,11 @@ enum berth_schedule_kind { BERTH_SCHEDULE_LINEAR, BERTH_SCHEDULE_CONSTANT };
  * (step+1)/warmup while step < warmup; then linear: (total-step)/(total-warmup), constant: 1. */
 double berth_schedule_factor(enum berth_schedule_kind kind, int64_t step, int64_t total, int64_t warmup);
 
-/* ---- metrics */
-struct berth_span_counts {
-    int64_t gold, predicted, correct;
-};
-/* Adds one sentence's entities: BIO tags as conlleval and seqeval count them by default (a chunk begins at B-X, or at
- * an I-X that does not continue an X). NULL or "O": outside. */
-void berth_span_count(struct berth_span_counts *counts, const char *const *gold, const char *const *predicted,
-                      size_t words);
-double berth_span_f1(const struct berth_span_counts *counts);
-
+/* ---- evaluation */
 struct berth_score { /* one number of an evaluation */
     const char *task;   /* borrowed; "mean" for the mean over tasks */
     const char *split;
-    const char *metric; /* accuracy, span_f1, span_precision, span_recall, word_accuracy, loss, rows; "metric" of mean */
+    const char *metric; /* a name of src/train/metrics.c; "metric" of mean */
     double value;
 };
 struct berth_scores {
@@ -96,13 +87,14 @@ double berth_scores_find(const struct berth_scores *s, const char *task, const c
 
 /* Evaluates every task whose source has the split; the first score of a task is its own metric; then "mean" metric
  * over the tasks of which a row is labelled. metric_of[i]: name of task i's own metric ("accuracy", "span_f1"). Words
- * cut off count as missed, unknown labels as wrong. */
+ * cut off count as missed, unknown labels as wrong. Outputs of several sequences of one row (windows of a long text)
+ * are averaged before anything is decided by them. */
+/* A kind's metrics. own: the configuration's tasks.NAME.metric, or NULL: the kind's first. NULL: the kind has none of
+ * that name; then *list is the names it has. */
+const char *berth_metric_of(enum berth_task_kind kind, const char *own, const char **list);
 berth_status berth_evaluate(struct berth_scores *out, struct berth_model *model, struct berth_tape *tape,
                             const struct berth_data *data, enum berth_split split, const char *const *metric_of,
                             int64_t batch_size) BERTH_CHECKED;
-
-/* ---- prediction of a head from its logits row, shared by eval and predict: class and its probability */
-void berth_argmax_softmax(const float *logits, int64_t classes, int32_t *best, float *probability);
 
 /* ---- the run */
 struct berth_progress {

@@ -119,9 +119,14 @@ const struct berth_key berth_config_keys[] = {
     {.path = "tasks.*.label_smoothing", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9, .default_value = "0",
      .unit = "share",
      .help = "Share of the target that is spread evenly over all labels."},
-    {.path = "tasks.*.metric", .type = BERTH_KEY_CHOICE, ANY, .choices = "accuracy|span_f1", .unit = "",
-     .help = "The task's own metric on 0..1. Without it accuracy for classification, span_f1 for "
-             "tagging."},
+    {.path = "tasks.*.metric", .type = BERTH_KEY_CHOICE, ANY, 
+     .choices = "accuracy|macro_f1|micro_f1|weighted_f1|precision|recall|matthews|auc|span_f1|span_precision|"
+                "span_recall|strict_span_f1|token_f1|word_accuracy",
+     .unit = "",
+     .help = "The task's own metric. classification: accuracy (without this key), macro_f1, micro_f1, weighted_f1, "
+             "precision and recall (means over classes), matthews, auc. tagging: span_f1 (without this key; entities "
+             "as conlleval counts them), span_precision, span_recall, strict_span_f1 (by the labels' scheme), token_f1 "
+             "(tags of words), accuracy."},
 
     SECTION("sampling", "How training rows are drawn from the sources and put into batches."),
     {.path = "sampling.scheme", .type = BERTH_KEY_CHOICE, ANY, .choices = "proportional",

@@ -11,6 +11,7 @@
 #include "berth/base.h"
 #include "berth/config.h"
 #include "berth/model.h"
+#include "berth/tags.h"
 #include "berth/train.h"
 
 /* ---- commands and their options */
@@ -136,17 +137,21 @@ void cli_model_close(struct cli_model *m);
 berth_status cli_max_length(const struct cli_args *args, const struct cli_model *m, int64_t *out) BERTH_CHECKED;
 
 /* ---- answers of predict: one a line */
+struct cli_said { /* what one head says of one line */
+    int64_t count;     /* its items: one, or a word each (those with a first piece), ... */
+    int64_t width;     /* columns of scores */
+    int32_t *label;    /* [count] owned, as the rest: berth_answers of these items */
+    float *score;      /* [count] */
+    float *scores;     /* [count, width] */
+    const char **tags; /* [words of the line] a head that tags words: a word without a tag is "O"; else NULL */
+};
 struct cli_answer {
     const char *text, *pair;       /* borrowed from the window */
     struct berth_word_span *words; /* [word_count] owned */
     size_t word_count;
     int64_t words_cut;
-    /* Head after head: a tagging head one slot a word, any other head one. -1: cut off, or the head was not
-     * asked. */
-    int32_t *best;
-    float *probability;
+    struct cli_said *said; /* [heads] owned; count 0: the head was not asked */
 };
-size_t cli_answer_slots(const struct cli_model *m, int head, const struct cli_answer *a);
 void cli_answer_tsv(struct berth_str *out, const struct cli_model *m, const bool *wanted,
                     const struct cli_answer *a);
 void cli_answer_json(struct berth_str *out, const struct cli_model *m, const bool *wanted,

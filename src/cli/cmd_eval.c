@@ -37,10 +37,13 @@ static berth_status evaluate(struct cli_model *m, const struct berth_config *con
     BERTH_TRY_OUT(berth_data_open(&data, config, m->tokenizer, m->tasks, tasks, 1u << split));
     BERTH_TRY_OUT(berth_calloc(&metrics, tasks, sizeof metrics[0]));
     for (size_t i = 0; i < tasks; i++) {
-        const char *name = m->tasks[i].name;
-        metrics[i] = m->tasks[i].kind == BERTH_TASK_TAGGING ? "span_f1" : "accuracy";
+        const char *name = m->tasks[i].name, *own = NULL, *known = NULL;
         if (berth_config_has_f(config, "tasks.%s.metric", name))
-            metrics[i] = berth_config_string_f(config, "tasks.%s.metric", name);
+            own = berth_config_string_f(config, "tasks.%s.metric", name);
+        metrics[i] = berth_metric_of(m->tasks[i].kind, own, &known);
+        if (metrics[i] == NULL)
+            BERTH_FAIL_OUT(BERTH_E_USAGE, "eval: tasks.%s.metric: '%s' is no metric of a %s task; it has %s",
+                           name, own, berth_task_kind_name(m->tasks[i].kind), known);
     }
     BERTH_TRY_OUT(berth_evaluate(&scores, m->model, m->tape, data, split, metrics,
                                  berth_config_int(config, "evaluate.batch_size")));

@@ -1,11 +1,8 @@
 /* cmd_predict.c: `berth predict`: all heads' answers for each line of text, from one pass through the backbone.
  *
  * Lines are read in windows, put in order of length, run in batches of CLI_BATCH, and answered in the order
- * they came. Within a batch an item of a token-level head is a packed row; item_at[row] finds it again for each
- * word:
- *
- *     rows      [CLS] play jazz [SEP] [CLS] hello [SEP]
- *     item_at     -1    0    1   -1     -1    2    -1 */
+ * they came. A head's items carry the ordinals of their sequences, which are the lines' numbers in the batch.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,10 +16,9 @@ struct predictor {
     struct berth_batch batch;
     struct berth_tensor **logits; /* [heads] */
     bool *wanted;                 /* [heads] */
-    int32_t *item_at;             /* [T] of the batch at hand */
-    size_t item_capacity;
-    float *host; /* one head's logits */
+    float *host;                  /* one head's outputs */
     size_t host_capacity;
+    struct berth_answers said; /* of one head, all lines of a batch */
     int64_t max_length;
     int64_t batches, lines_cut;
     bool json;
@@ -30,9 +26,14 @@ struct predictor {
 
 static void answers_reset(struct predictor *p) {
     for (size_t i = 0; i < p->answer_count; i++) {
+        for (int h = 0; p->answers[i].said && h < p->m.model->head_count; h++) {
+            free(p->answers[i].said[h].label);
+            free(p->answers[i].said[h].score);
+            free(p->answers[i].said[h].scores);
+            free(p->answers[i].said[h].tags);
+        }
+        free(p->answers[i].said);
         free(p->answers[i].words);
-        free(p->answers[i].best);
-        free(p->answers[i].probability);
     }
     memset(p->answers, 0, sizeof p->answers);
     p->answer_count = 0;
@@ -42,62 +43,74 @@ static void predictor_deinit(struct predictor *p) {
     answers_reset(p);
     cli_window_deinit(&p->window);
     berth_batch_deinit(&p->batch);
+    berth_answers_deinit(&p->said);
     free(p->logits);
     free(p->wanted);
-    free(p->item_at);
     free(p->host);
     cli_model_close(&p->m);
 }
 
-/* Adds one line to the batch and makes room for its answers. */
+/* Adds one line to the batch. */
 static berth_status add_line(struct predictor *p, size_t line, int32_t ordinal) {
     struct cli_answer *a = &p->answers[line];
-    int heads = p->m.model->head_count;
+    size_t heads = (size_t)p->m.model->head_count;
     a->text = p->window.lines[line];
     cli_split_pair(p->window.lines[line], &a->pair);
-    BERTH_TRY(berth_data_add_text(&p->batch, p->m.tokenizer, p->max_length, a->text, a->pair, p->m.tasks,
-                                  (size_t)heads, ordinal, &a->words, &a->word_count));
-    size_t slots = 0;
-    for (int i = 0; i < heads; i++)
-        slots += cli_answer_slots(&p->m, i, a);
-    BERTH_TRY(berth_calloc(&a->best, slots, sizeof a->best[0]));
-    BERTH_TRY(berth_calloc(&a->probability, slots, sizeof a->probability[0]));
-    for (size_t i = 0; i < slots; i++)
-        a->best[i] = -1;
+    BERTH_TRY(berth_data_add_text(&p->batch, p->m.tokenizer, p->max_length, a->text, a->pair, p->m.tasks, heads,
+                                  ordinal, &a->words, &a->word_count));
+    BERTH_TRY(berth_calloc(&a->said, heads, sizeof a->said[0]));
     for (size_t w = 0; w < a->word_count; w++)
         a->words_cut += a->words[w].cut;
     return BERTH_OK;
 }
 
-/* Spreads a head's logits over the answers of the batch's lines. */
-static berth_status read_head(struct predictor *p, int head, const size_t *lines, size_t count) {
-    const struct berth_items *items = &p->batch.items[head];
-    const struct berth_task *task = &p->m.tasks[head];
-    int64_t classes = (int64_t)task->labels.count;
-    size_t elements = (size_t)(items->count * classes);
-    BERTH_TRY(berth_grow(&p->host, &p->host_capacity, elements, sizeof p->host[0]));
-    BERTH_TRY(berth_device_download(p->m.device, p->host, p->logits[head]->data, elements * sizeof p->host[0]));
-    bool tagging = task->kind == BERTH_TASK_TAGGING;
-    int64_t places = tagging ? p->batch.tokens_count : p->batch.sequence_count;
-    BERTH_TRY(berth_grow(&p->item_at, &p->item_capacity, (size_t)places, sizeof p->item_at[0]));
-    for (int64_t i = 0; i < places; i++)
-        p->item_at[i] = -1;
-    for (int64_t i = 0; i < items->count; i++)
-        p->item_at[items->index[i]] = (int32_t)i;
-    for (size_t s = 0; s < count; s++) {
-        struct cli_answer *a = &p->answers[lines[s]];
-        size_t at = 0;
-        for (int i = 0; i < head; i++)
-            at += cli_answer_slots(&p->m, i, a);
-        for (size_t k = 0; k < cli_answer_slots(&p->m, head, a); k++) {
-            if (tagging && a->words[k].token < 0) continue;
-            int64_t place = tagging ? p->batch.cu_seqlens[s] + a->words[k].token : (int64_t)s;
-            int32_t item = p->item_at[place];
-            BERTH_ASSERT_MSG(item >= 0, "head %s: no item at %lld", task->name, (long long)place);
-            berth_argmax_softmax(p->host + (int64_t)item * classes, classes, &a->best[at + k],
-                                 &a->probability[at + k]);
-        }
+static int32_t line_of(const struct predictor *p, int head, int64_t item) {
+    int32_t at = p->batch.items[head].index[item];
+    return berth_task_kind_pools(p->m.tasks[head].kind) ? p->batch.ordinal[at] : p->batch.row_ordinal[at];
+}
+
+/* A tag for each word: items stand in the order of the words that have a first piece. */
+static berth_status read_tags(const struct berth_task *task, struct cli_answer *a, struct cli_said *said) {
+    int64_t item = 0;
+    BERTH_TRY(berth_calloc(&said->tags, a->word_count, sizeof said->tags[0]));
+    for (size_t w = 0; w < a->word_count; w++) {
+        bool has_item = a->words[w].token >= 0;
+        BERTH_ASSERT_MSG(!has_item || item < said->count, "head %s: %lld items", task->name,
+                         (long long)said->count);
+        said->tags[w] = has_item ? task->labels.names[said->label[item++]] : "O";
     }
+    return BERTH_OK;
+}
+
+/* Spreads a head's answers over the batch's lines. */
+static berth_status read_head(struct predictor *p, int head, const size_t *lines, size_t count) {
+    const int64_t items = p->batch.items[head].count, width = berth_head_width(p->m.model, head);
+    const size_t elements = (size_t)(items * width);
+    BERTH_TRY(berth_grow(&p->host, &p->host_capacity, elements, sizeof p->host[0]));
+    if (items > 0) {
+        BERTH_TRY(
+            berth_device_download(p->m.device, p->host, p->logits[head]->data, elements * sizeof p->host[0]));
+        BERTH_TRY(berth_device_synchronize(p->m.device));
+        BERTH_TRY(berth_model_answer(p->m.model, head, p->host, items, &p->batch, &p->said));
+    }
+    for (int64_t first = 0, end; first < items; first = end) {
+        const int32_t line = line_of(p, head, first);
+        for (end = first + 1; end < items && line_of(p, head, end) == line; end++) {
+        }
+        BERTH_ASSERT_MSG((size_t)line < count, "line %d of %zu", line, count);
+        struct cli_said *said = &p->answers[lines[line]].said[head];
+        const size_t n = (size_t)(end - first), m = n * (size_t)width;
+        said->count = end - first;
+        said->width = width;
+        BERTH_TRY(berth_calloc(&said->label, n, sizeof said->label[0]));
+        BERTH_TRY(berth_calloc(&said->score, n, sizeof said->score[0]));
+        BERTH_TRY(berth_calloc(&said->scores, m, sizeof said->scores[0]));
+        memcpy(said->label, p->said.label + first, n * sizeof said->label[0]);
+        memcpy(said->score, p->said.score + first, n * sizeof said->score[0]);
+        memcpy(said->scores, p->said.scores + first * width, m * sizeof said->scores[0]);
+    }
+    for (size_t s = 0; p->m.tasks[head].kind == BERTH_TASK_TAGGING && s < count; s++)
+        BERTH_TRY(read_tags(&p->m.tasks[head], &p->answers[lines[s]], &p->answers[lines[s]].said[head]));
     return BERTH_OK;
 }
 
@@ -110,11 +123,9 @@ static berth_status run_batch(struct predictor *p, const size_t *lines, size_t c
     struct berth_forward_options options = {.wanted = p->wanted};
     berth_tape_reset(p->m.tape, false);
     BERTH_TRY(berth_model_forward(p->m.model, p->m.tape, &p->batch, &options, p->logits));
-    BERTH_TRY(berth_device_synchronize(p->m.device));
     p->batches++;
     for (int i = 0; i < heads; i++)
-        if (p->wanted[i] && p->logits[i] && p->batch.items[i].count > 0)
-            BERTH_TRY(read_head(p, i, lines, count));
+        if (p->wanted[i]) BERTH_TRY(read_head(p, i, lines, count));
     return BERTH_OK;
 }
 

@@ -20,9 +20,8 @@ static void add_heads(struct berth_str *s, const struct berth_model *m) {
     for (int i = 0; i < m->head_count; i++) {
         const struct berth_head *h = &m->heads[i];
         const struct berth_task *task = &h->task;
-        bool tagging = task->kind == BERTH_TASK_TAGGING;
         berth_str_addf(s, "head\t%s\t%s\t%s\t%zu labels:", task->name, berth_task_kind_name(task->kind),
-                       tagging ? "-" : berth_pooling_name(h->pooling), task->labels.count);
+                       berth_task_kind_pools(task->kind) ? berth_pooling_name(h->pooling) : "-", task->labels.count);
         for (size_t k = 0; k < task->labels.count; k++)
             berth_str_addf(s, " %s", task->labels.names[k]);
         berth_str_add(s, "\n");

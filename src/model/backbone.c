@@ -257,7 +257,7 @@ berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape,
         logits[i] = m->pooled[i] = NULL;
         const bool wanted = options->wanted == NULL || options->wanted[i];
         if (!wanted || i >= batch->task_count || batch->items[i].count == 0) continue;
-        BERTH_TRY(head_kind_find(m->heads[i].task.kind)->forward(&run, i, hidden, &logits[i]));
+        BERTH_TRY(head_kind_of(&m->heads[i])->forward(&run, i, hidden, &logits[i]));
     }
     berth_tape_drop(tape, hidden);
     return BERTH_OK;

@@ -14,8 +14,44 @@ const struct head_kind *head_kind_find(enum berth_task_kind kind) {
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         if (KINDS[i]->kind == kind) return KINDS[i];
     }
-    BERTH_ASSERT_MSG(false, "no head for task kind %d", (int)kind);
     return NULL;
+}
+
+const struct head_kind *head_kind_of(const struct berth_head *head) {
+    const struct head_kind *kind = head_kind_find(head->task.kind);
+    BERTH_ASSERT_MSG(kind != NULL, "no head for task kind %d", (int)head->task.kind);
+    return kind;
+}
+
+void head_kind_list(struct berth_str *out) {
+    const size_t count = sizeof KINDS / sizeof KINDS[0];
+    for (size_t i = 0; i < count; i++)
+        berth_str_addf(out, "%s%s",
+                       i == 0          ? ""
+                       : i + 1 < count ? ", "
+                                       : " or ",
+                       berth_task_kind_name(KINDS[i]->kind));
+}
+
+bool berth_task_kind_pools(enum berth_task_kind kind) {
+    const struct head_kind *k = head_kind_find(kind);
+    return k != NULL && k->pools;
+}
+
+int64_t berth_head_width(const struct berth_model *m, int head) {
+    return head_kind_of(&m->heads[head])->width(m, &m->heads[head]);
+}
+
+int64_t head_width_labels(const struct berth_model *m, const struct berth_head *head) {
+    (void)m;
+    return (int64_t)head->task.labels.count;
+}
+
+berth_status head_parameters_linear(struct spec_builder *b, const struct berth_model *m,
+                                    struct berth_head *head) {
+    const int64_t classes = (int64_t)head->task.labels.count;
+    BERTH_TRY(spec_head_parameter(b, head, "weight", classes, m->config.hidden, &head->weight));
+    return spec_head_parameter(b, head, "bias", classes, 0, &head->bias);
 }
 
 void head_deinit(struct berth_head *head) {
@@ -94,7 +130,7 @@ static berth_status keep_loaded(struct berth_model *m, int index, const struct b
                    berth_task_kind_name(kept.task.kind), berth_task_kind_name(head->task.kind));
     if (!berth_labels_equal(&kept.task.labels, &head->task.labels))
         return fail_labels(name, &kept.task.labels, &head->task.labels);
-    if (kept.pooling != head->pooling && head_kind_find(kept.task.kind)->sentence_level)
+    if (kept.pooling != head->pooling && head_kind_of(&kept)->pools)
         berth_log(BERTH_LOG_WARN, "head '%s' was trained with pooling %s and goes on with %s", name,
                   berth_pooling_name(kept.pooling), berth_pooling_name(head->pooling));
     kept.pooling = head->pooling;
@@ -144,13 +180,13 @@ int berth_model_find_head(const struct berth_model *m, const char *name) {
 static berth_status put_dropout_rows(struct forward_run *run, int head, struct berth_tape_dropout *dropout) {
     const struct berth_batch *b = run->batch;
     const struct berth_items *items = &b->items[head];
-    const bool sentence_level = head_kind_find(run->m->heads[head].task.kind)->sentence_level;
+    const bool pools = head_kind_of(&run->m->heads[head])->pools;
     int32_t *host = NULL;
     BERTH_TRY(forward_scratch(run, 2 * items->count, &host));
     for (int64_t i = 0; i < items->count; i++) {
         const int32_t at = items->index[i];
-        host[i] = sentence_level ? b->ordinal[at] : b->row_ordinal[at];
-        host[items->count + i] = sentence_level ? 0 : b->positions[at];
+        host[i] = pools ? b->ordinal[at] : b->row_ordinal[at];
+        host[items->count + i] = pools ? 0 : b->positions[at];
     }
     BERTH_TRY(forward_put(run, &dropout->ordinal, host, items->count));
     return forward_put(run, &dropout->position, host + items->count, items->count);

@@ -37,7 +37,12 @@ static berth_status forward(struct forward_run *run, int head, struct berth_tens
 
 const struct head_kind head_kind_classification = {
     .kind = BERTH_TASK_CLASSIFICATION,
-    .sentence_level = true,
+    .pools = true,
     .reference_class = "ForSequenceClassification",
+    .problem_type = "single_label_classification",
+    .width = head_width_labels,
+    .parameters = head_parameters_linear,
     .forward = forward,
+    .loss = loss_cross_entropy,
+    .answer = answer_softmax,
 };

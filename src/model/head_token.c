@@ -21,7 +21,11 @@ static berth_status forward(struct forward_run *run, int head, struct berth_tens
 
 const struct head_kind head_kind_tagging = {
     .kind = BERTH_TASK_TAGGING,
-    .sentence_level = false,
+    .pools = false,
     .reference_class = "ForTokenClassification",
+    .width = head_width_labels,
+    .parameters = head_parameters_linear,
     .forward = forward,
+    .loss = loss_cross_entropy,
+    .answer = answer_softmax,
 };

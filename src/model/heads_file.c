@@ -32,14 +32,15 @@ static berth_status read_kind(enum berth_task_kind *out, const struct berth_json
     char path[64];
     const char *type = NULL;
     BERTH_TRY(berth_json_string(&type, j, at(path, index, "type")));
-    static const enum berth_task_kind KINDS[] = {BERTH_TASK_CLASSIFICATION, BERTH_TASK_TAGGING};
-    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
-        if (strcmp(berth_task_kind_name(KINDS[i]), type) == 0) {
-            *out = KINDS[i];
-            return BERTH_OK;
-        }
-    }
-    BERTH_FAIL(BERTH_E_FORMAT, "%s: '%s' is '%s', expected classification or tagging", file, path, type);
+    *out = berth_task_kind_find(type);
+    if (*out != BERTH_TASK_KIND_COUNT && head_kind_find(*out) != NULL) return BERTH_OK;
+    struct berth_str known;
+    berth_str_init(&known);
+    head_kind_list(&known);
+    berth_status status = berth_error_set(BERTH_E_FORMAT, __FILE__, __LINE__, "%s: '%s' is '%s', expected %s",
+                                          file, path, type, known.length > 0 ? known.data : "");
+    berth_str_deinit(&known);
+    return status;
 }
 
 static berth_status read_labels(struct berth_labels *out, const struct berth_json *j, int index,

@@ -105,17 +105,49 @@ berth_status pooling_check(const struct berth_model *m, enum berth_pooling pooli
 berth_status head_output(struct forward_run *run, int head, struct berth_tensor *features,
                          struct berth_tensor **logits) BERTH_CHECKED;
 
-/* A kind of head: one file each, one row in head.c. */
+/* ---- param_spec.c for heads: a parameter heads.NAME.SUFFIX of the head at hand; *index is its number. columns 0: a
+ * vector (a bias, drawn as 0). */
+struct spec_builder;
+berth_status spec_head_parameter(struct spec_builder *b, const struct berth_head *head, const char *suffix,
+                                 int64_t rows, int64_t columns, int *index) BERTH_CHECKED;
+
+/* ---- a kind of head: one file each (head_*.c), one row in head.c. What depends on the kind is asked here. */
 struct head_kind {
     enum berth_task_kind kind;
-    bool sentence_level;
-    const char *reference_class; /* suffix of the reference's class for a folder with this head alone */
+    bool pools;                  /* items are sequences, pooled to a vector each; else packed rows */
+    const char *reference_class; /* suffix of the reference's class for a folder with this head alone; NULL: none */
+    const char *problem_type;    /* what config.json calls it there; NULL: nothing */
+    int64_t (*width)(const struct berth_model *m, const struct berth_head *head); /* columns of its outputs */
+    /* Names and shapes of its parameters, in their flat order; sets weight and bias. */
+    berth_status (*parameters)(struct spec_builder *b, const struct berth_model *m, struct berth_head *head);
     berth_status (*forward)(struct forward_run *run, int head, struct berth_tensor *hidden,
-                            struct berth_tensor **logits);
+                            struct berth_tensor **outputs);
+    /* Item losses [items] of its outputs. */
+    berth_status (*loss)(struct berth_model *m, struct berth_tape *tape, int head, struct berth_tensor *outputs,
+                         const struct berth_batch *batch, struct berth_tensor **item_losses);
+    /* Fills label, score and scores, which have room. cu_items [groups + 1]: items decided together (the words of a
+     * sentence); NULL: each alone. */
+    berth_status (*answer)(const struct berth_model *m, int head, const float *outputs, int64_t count,
+                           const int32_t *cu_items, int64_t groups, struct berth_answers *out);
 };
-const struct head_kind *head_kind_find(enum berth_task_kind kind);
+const struct head_kind *head_kind_find(enum berth_task_kind kind); /* NULL: there is no head for it */
+const struct head_kind *head_kind_of(const struct berth_head *head);
+void head_kind_list(struct berth_str *out); /* "classification or tagging": for messages */
 extern const struct head_kind head_kind_classification; /* head_class.c */
 extern const struct head_kind head_kind_tagging;        /* head_token.c */
+
+/* What kinds with one linear layer over K labels share (head.c, loss.c, answer.c). */
+int64_t head_width_labels(const struct berth_model *m, const struct berth_head *head);
+berth_status head_parameters_linear(struct spec_builder *b, const struct berth_model *m,
+                                    struct berth_head *head) BERTH_CHECKED;
+berth_status loss_cross_entropy(struct berth_model *m, struct berth_tape *tape, int head,
+                                struct berth_tensor *outputs, const struct berth_batch *batch,
+                                struct berth_tensor **item_losses) BERTH_CHECKED;
+/* Items grouped by their sequence: cu_items [groups + 1], owned by the caller. */
+berth_status head_item_groups(const struct berth_batch *batch, int head, int32_t **cu_items,
+                              int64_t *groups) BERTH_CHECKED;
+berth_status answer_softmax(const struct berth_model *m, int head, const float *outputs, int64_t count,
+                            const int32_t *cu_items, int64_t groups, struct berth_answers *out) BERTH_CHECKED;
 
 /* ---- safetensors_header.c: the JSON of a safetensors file into tensors; offsets relative to the byte buffer
  */

@@ -10,8 +10,9 @@
  *                                                                                     classifier.*
  *     anything else                                   BertModel / DistilBertModel     no prefix, heads.NAME.*
  *
- * A pooler is kept whatever the heads: the folder is also a backbone for later tasks. The reference's tagger has
- * none and passes over its two tensors. DistilBERT keeps its own names. berth_heads.json says which tensors are the heads'. */
+ * A pooler is kept whatever the heads: the folder is also a backbone for later tasks. The reference's tagger
+ * has none and passes over its two tensors. DistilBERT keeps its own names. berth_heads.json says which tensors
+ * are the heads'. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -32,9 +33,9 @@ struct save_form {
 
 static struct save_form choose_form(const struct berth_model *m) {
     struct save_form f = {.distilbert = model_is_distilbert(&m->config), .prefix = ""};
-    const struct head_kind *kind = m->head_count == 1 ? head_kind_find(m->heads[0].task.kind) : NULL;
-    if (kind != NULL)
-        f.classifier = !kind->sentence_level || (!f.distilbert && m->heads[0].pooling == BERTH_POOL_POOLER);
+    const struct head_kind *kind = m->head_count == 1 ? head_kind_of(&m->heads[0]) : NULL;
+    if (kind != NULL && kind->reference_class != NULL)
+        f.classifier = !kind->pools || (!f.distilbert && m->heads[0].pooling == BERTH_POOL_POOLER);
     if (f.classifier) f.prefix = f.distilbert ? "distilbert." : "bert.";
     snprintf(f.class_name, sizeof f.class_name, "%s%s", f.distilbert ? "DistilBert" : "Bert",
              f.classifier ? kind->reference_class : "Model");
@@ -75,8 +76,8 @@ static berth_status write_config(const struct berth_model *m, const struct save_
     if (f->classifier) {
         const struct berth_head *head = &m->heads[0];
         write_labels(&s, &head->task.labels);
-        if (head_kind_find(head->task.kind)->sentence_level)
-            berth_str_add(&s, ",\n  \"problem_type\": \"single_label_classification\"");
+        const char *problem = head_kind_of(head)->problem_type;
+        if (problem != NULL) berth_str_addf(&s, ",\n  \"problem_type\": \"%s\"", problem);
         if (head->dropout >= 0.0f)
             berth_str_addf(&s, ",\n  \"classifier_dropout\": %.9g", (double)head->dropout);
     }
@@ -185,9 +186,9 @@ out:
     return status;
 }
 
-/* Puts tmp, a temporary name of folder's, in its place. Where the file system can exchange two names there is no instant without a
- * whole folder of that name; elsewhere the old one steps aside first, and comes back when the second step
- * fails. */
+/* Puts tmp, a temporary name of folder's, in its place. Where the file system can exchange two names there is
+ * no instant without a whole folder of that name; elsewhere the old one steps aside first, and comes back when
+ * the second step fails. */
 static berth_status publish(const char *tmp, const char *folder) {
     berth_status status = BERTH_OK;
     char *old = NULL;

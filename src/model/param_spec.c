@@ -117,15 +117,11 @@ static berth_status add_layer(struct spec_builder *b, int64_t layer) {
     return add_norm(b, prefix);
 }
 
-static berth_status add_head(struct spec_builder *b, int index) {
-    struct berth_head *head = &b->m->heads[index];
-    int64_t classes = (int64_t)head->task.labels.count;
-    head->weight = b->m->parameter_count;
-    berth_str_addf(&b->name, "heads.%s.weight", head->task.name);
-    BERTH_TRY(add(b, SPEC_MATRIX, classes, b->m->config.hidden, false));
-    head->bias = b->m->parameter_count;
-    berth_str_addf(&b->name, "heads.%s.bias", head->task.name);
-    return add(b, SPEC_BIAS, classes, 0, false);
+berth_status spec_head_parameter(struct spec_builder *b, const struct berth_head *head, const char *suffix,
+                                 int64_t rows, int64_t columns, int *index) {
+    *index = b->m->parameter_count;
+    berth_str_addf(&b->name, "heads.%s.%s", head->task.name, suffix);
+    return add(b, columns > 0 ? SPEC_MATRIX : SPEC_BIAS, rows, columns, false);
 }
 
 berth_status param_spec_build(struct berth_model *m) {
@@ -145,7 +141,7 @@ berth_status param_spec_build(struct berth_model *m) {
     b.stage = model_stage_heads(m);
     for (int i = 0; i < m->head_count; i++) {
         b.owner = i + 1;
-        BERTH_TRY_OUT(add_head(&b, i));
+        BERTH_TRY_OUT(head_kind_of(&m->heads[i])->parameters(&b, m, &m->heads[i]));
     }
     m->total = (m->total + OFFSET_ALIGNMENT - 1) / OFFSET_ALIGNMENT * OFFSET_ALIGNMENT;
 out:

@@ -64,7 +64,7 @@ static berth_status fill_parameter(struct berth_model *m, struct berth_parameter
 static berth_status settle_pooler(struct berth_model *m) {
     for (int i = 0; i < m->head_count; i++) {
         const struct berth_head *head = &m->heads[i];
-        if (!head_kind_find(head->task.kind)->sentence_level || head->pooling != BERTH_POOL_POOLER) continue;
+        if (!head_kind_of(head)->pools || head->pooling != BERTH_POOL_POOLER) continue;
         if (m->config.pooler) return BERTH_OK;
         char what[160];
         snprintf(what, sizeof what, "head '%.100s'", head->task.name);

@@ -1,17 +1,45 @@
-/* evaluate.c: scores of every task on one split.
+/* evaluate.c: scores of every task on one split: the pass over the rows, and the list of scores. What a kind of
+ * task counts stands in its eval_*.c.
  *
- * What counts:
- *   a sentence    without a label: left out; with a label that training never saw: a row that is wrong
- *   a word        that was cut off (the sentence was longer than max_length): predicted as outside, so it is
- * missed an entity     berth_span_count; a tag that training never saw is of a type of its own, which nothing
- * matches Losses are means over the items that carry a known label. Nothing is drawn at random. */
+ *   a sentence         without a label: left out; with a label that training never saw: a row that is wrong
+ *   a loss             the mean over the items that carry a known label
+ *   frame_accuracy     of a source that several tasks read: the rows where all of them are right, of those that
+ * all are labelled for (intent and slots together: the sentence accuracy of that field) the mean           over
+ * the tasks' own metrics, without those on no common scale (perplexity, squared error)
+ *
+ * Nothing is drawn at random. */
+#include "train/evaluate_priv.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/train_priv.h"
+static const struct eval_kind *const KINDS[] = {&eval_classification, &eval_tagging};
 
-#define UNKNOWN_TAG "I-\x01unknown" /* neighbours join into one entity; no label map can hold this name */
+static const struct eval_kind *kind_find(enum berth_task_kind kind) {
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        if (KINDS[i]->kind == kind) return KINDS[i];
+    }
+    BERTH_ASSERT_MSG(false, "no evaluation of task kind %d", (int)kind);
+    return NULL;
+}
+
+const char *berth_metric_of(enum berth_task_kind kind, const char *own, const char **list) {
+    const char *names = kind_find(kind)->metrics;
+    const size_t wanted = own == NULL ? strcspn(names, "|") : strlen(own);
+    const char *name = own == NULL ? names : own;
+    *list = names;
+    for (const char *p = names; *p != '\0'; p += strspn(p, "|")) {
+        const size_t n = strcspn(p, "|");
+        char text[32];
+        if (n == wanted && strncmp(p, name, n) == 0) {
+            snprintf(text, sizeof text, "%.*s", (int)n, p);
+            return scores_metric_name(text);
+        }
+        p += n;
+    }
+    return NULL;
+}
 
 /* ---- scores */
 
@@ -33,12 +61,13 @@ double berth_scores_find(const struct berth_scores *s, const char *task, const c
 }
 
 const char *scores_metric_name(const char *name) {
-    static const char *const names[] = {"accuracy",      "span_f1", "span_precision", "span_recall",
-                                        "word_accuracy", "loss",    "rows",           "metric"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i], name) == 0) return names[i];
-    }
-    return NULL;
+    const struct metric *metric = metric_find(name);
+    return metric != NULL ? metric->name : NULL;
+}
+
+bool scores_lower_is_better(const char *metric) {
+    const struct metric *m = metric_find(metric);
+    return m != NULL && m->scale == METRIC_LOW;
 }
 
 berth_status scores_add(struct berth_scores *s, const char *task, enum berth_split split, const char *metric,
@@ -51,226 +80,214 @@ berth_status scores_add(struct berth_scores *s, const char *task, enum berth_spl
     return BERTH_OK;
 }
 
-/* ---- counting */
+void eval_put(struct eval_task *t, const char *metric, double value) {
+    BERTH_ASSERT_MSG(t->value_count < EVAL_VALUES, "more than %d scores of a task", EVAL_VALUES);
+    t->values[t->value_count].name = metric;
+    t->values[t->value_count++].value = value;
+}
 
-struct tally { /* of one task */
-    int64_t rows, rows_right;
-    int64_t words, words_right;
-    struct berth_span_counts spans;
-    double loss;
-    int64_t loss_items;
-};
+/* ---- the pass */
 
-struct counter {
+struct evaluator {
     struct berth_model *model;
     struct berth_tape *tape;
     const struct berth_data *data;
     enum berth_split split;
-    struct tally *tallies;        /* [tasks] */
+    struct eval_task *tasks;      /* [tasks]; kind NULL: its source has no such split */
+    double *frames;               /* [sources] frame accuracy; NaN: none */
     struct berth_tensor **logits; /* [tasks] */
-    float *numbers;               /* host copy of logits or losses */
+    float *numbers;               /* host copy of outputs or losses */
     size_t number_capacity;
-    int32_t *predicted; /* [T] class at a packed row, -1: no item there */
-    size_t predicted_capacity;
-    const char **gold, **answer; /* [words of a sentence] */
-    size_t gold_capacity, answer_capacity;
 };
 
-static berth_status fetch(struct counter *k, const struct berth_tensor *t, size_t count) {
-    BERTH_TRY(berth_grow(&k->numbers, &k->number_capacity, count, sizeof *k->numbers));
-    return berth_device_download(k->model->device, k->numbers, t->data, count * sizeof *k->numbers);
+static berth_status fetch(struct evaluator *e, const struct berth_tensor *t, size_t count) {
+    BERTH_TRY(berth_grow(&e->numbers, &e->number_capacity, count, sizeof *e->numbers));
+    BERTH_TRY(berth_device_download(e->model->device, e->numbers, t->data, count * sizeof *e->numbers));
+    return berth_device_synchronize(e->model->device);
 }
 
-static void count_sentences(struct counter *k, size_t task, const struct berth_batch *b,
-                            const struct berth_dataset *set) {
-    struct tally *tally = &k->tallies[task];
-    const struct berth_items *items = &b->items[task];
-    int64_t classes = (int64_t)k->model->heads[task].task.labels.count;
-    for (int64_t i = 0; i < items->count; i++) {
-        int32_t gold = set->labels[task][b->source_row[items->index[i]]];
-        int32_t best = 0;
-        if (gold == BERTH_LABEL_MISSING) continue;
-        berth_argmax_softmax(k->numbers + i * classes, classes, &best, NULL);
-        tally->rows++;
-        tally->rows_right += best == gold;
-    }
-}
-
-/* One sentence's tags into k->gold and k->answer; false when it carries none. */
-static bool read_tags(struct counter *k, size_t task, const struct berth_batch *b, int64_t sequence,
-                      const struct berth_dataset *set) {
-    const struct berth_labels *labels = &k->model->heads[task].task.labels;
-    struct tally *tally = &k->tallies[task];
-    int64_t row = b->source_row[sequence], first = set->word_offset[row];
-    int64_t words = set->word_offset[row + 1] - first;
-    bool any = false;
-    for (int64_t w = 0; w < words; w++) {
-        int32_t gold = set->labels[task][first + w], token = set->word_token[first + w];
-        k->gold[w] = k->answer[w] = NULL;
-        if (gold == BERTH_LABEL_MISSING) continue;
-        int32_t best = token < 0 ? -1 : k->predicted[b->cu_seqlens[sequence] + token];
-        k->gold[w] = gold == BERTH_LABEL_UNKNOWN ? UNKNOWN_TAG : labels->names[gold];
-        if (best >= 0) k->answer[w] = labels->names[best];
-        tally->words++;
-        tally->words_right += best >= 0 && best == gold;
-        any = true;
-    }
-    return any;
-}
-
-static berth_status count_words(struct counter *k, size_t task, const struct berth_batch *b,
-                                const struct berth_dataset *set) {
-    struct tally *tally = &k->tallies[task];
-    const struct berth_items *items = &b->items[task];
-    int64_t classes = (int64_t)k->model->heads[task].task.labels.count;
-    BERTH_TRY(berth_grow(&k->predicted, &k->predicted_capacity, (size_t)b->tokens_count, sizeof *k->predicted));
-    for (int64_t i = 0; i < b->tokens_count; i++)
-        k->predicted[i] = -1;
-    for (int64_t i = 0; i < items->count; i++)
-        berth_argmax_softmax(k->numbers + i * classes, classes, &k->predicted[items->index[i]], NULL);
-    for (int64_t s = 0; s < b->sequence_count; s++) {
-        int64_t row = b->source_row[s];
-        size_t words = (size_t)(set->word_offset[row + 1] - set->word_offset[row]);
-        BERTH_TRY(berth_grow(&k->gold, &k->gold_capacity, words, sizeof *k->gold));
-        BERTH_TRY(berth_grow(&k->answer, &k->answer_capacity, words, sizeof *k->answer));
-        if (!read_tags(k, task, b, s, set)) continue;
-        tally->rows++;
-        berth_span_count(&tally->spans, k->gold, k->answer, words);
-    }
-    return BERTH_OK;
-}
-
-/* Adds the item losses; k->numbers is overwritten. */
-static berth_status count_loss(struct counter *k, size_t task, const struct berth_batch *b) {
+/* Adds the item losses; e->numbers is overwritten. */
+static berth_status add_loss(struct evaluator *e, struct eval_task *t, const struct berth_batch *b) {
     struct berth_tensor *losses = NULL;
-    const struct berth_items *items = &b->items[task];
-    BERTH_TRY(berth_model_head_loss(k->model, k->tape, (int)task, k->logits[task], b, &losses));
-    BERTH_TRY(fetch(k, losses, (size_t)items->count));
+    const struct berth_items *items = &b->items[t->head];
+    BERTH_TRY(berth_model_head_loss(e->model, e->tape, t->head, e->logits[t->head], b, &losses));
+    BERTH_TRY(fetch(e, losses, (size_t)items->count));
     for (int64_t i = 0; i < items->count; i++) {
         if (items->label[i] < 0) continue;
-        k->tallies[task].loss += (double)k->numbers[i];
-        k->tallies[task].loss_items++;
+        t->loss += (double)e->numbers[i];
+        t->loss_items++;
     }
     return BERTH_OK;
 }
 
-static berth_status count_batch(struct counter *k, const struct berth_batch *b,
-                                const struct berth_dataset *set) {
+static berth_status run_batch(struct evaluator *e, const struct berth_batch *b) {
     const struct berth_forward_options options = {.training = false};
-    berth_tape_reset(k->tape, false);
-    BERTH_TRY(berth_model_forward(k->model, k->tape, b, &options, k->logits));
-    for (size_t task = 0; task < berth_data_task_count(k->data); task++) {
-        const struct berth_head *head = &k->model->heads[task];
-        if (k->logits[task] == NULL || b->items[task].count == 0 || set->labels[task] == NULL) continue;
-        BERTH_TRY(fetch(k, k->logits[task], (size_t)b->items[task].count * head->task.labels.count));
-        if (head->task.kind == BERTH_TASK_TAGGING)
-            BERTH_TRY(count_words(k, task, b, set));
-        else
-            count_sentences(k, task, b, set);
-        BERTH_TRY(count_loss(k, task, b));
+    berth_tape_reset(e->tape, false);
+    BERTH_TRY(berth_model_forward(e->model, e->tape, b, &options, e->logits));
+    for (size_t i = 0; i < berth_data_task_count(e->data); i++) {
+        struct eval_task *t = &e->tasks[i];
+        if (e->logits[i] == NULL || b->items[i].count == 0 || t->kind == NULL) continue;
+        BERTH_TRY(fetch(e, e->logits[i], (size_t)(b->items[i].count * berth_head_width(e->model, (int)i))));
+        BERTH_TRY(t->kind->add(t, b, e->numbers));
+        BERTH_TRY(add_loss(e, t, b));
     }
     return BERTH_OK;
 }
 
-static berth_status count_source(struct counter *k, size_t source, int64_t batch_size) {
+static berth_status begin_task(struct evaluator *e, size_t task, const struct berth_dataset *set,
+                               const char *metric) {
+    struct eval_task *t = &e->tasks[task];
+    t->kind = kind_find(berth_data_task(e->data, task)->kind);
+    t->model = e->model;
+    t->head = (int)task;
+    t->metric = metric;
+    t->set = set;
+    berth_answers_init(&t->answers);
+    if (t->kind->has_verdict) BERTH_TRY(berth_calloc(&t->verdict, (size_t)set->rows, sizeof *t->verdict));
+    return t->kind->begin(t);
+}
+
+/* What is as long as the split; the values stay. */
+static void end_task(struct eval_task *t) {
+    berth_answers_deinit(&t->answers);
+    free(t->verdict);
+    free(t->outputs);
+    free(t->parts);
+    free(t->label);
+    free(t->target);
+    free(t->words);
+    t->verdict = NULL;
+    t->outputs = t->target = NULL;
+    t->parts = t->label = t->words = NULL;
+}
+
+static double frame_accuracy(const struct evaluator *e, size_t source, int64_t rows) {
+    int64_t all = 0, right = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        int judged = 0;
+        bool complete = true, good = true;
+        for (size_t i = 0; i < berth_data_task_count(e->data); i++) {
+            const uint8_t *verdict = e->tasks[i].verdict;
+            if (berth_data_task_source(e->data, i) != source || verdict == NULL) continue;
+            judged++;
+            complete = complete && verdict[row] != VERDICT_NONE;
+            good = good && verdict[row] == VERDICT_RIGHT;
+        }
+        if (judged < 2) return (double)NAN;
+        all += complete;
+        right += complete && good;
+    }
+    return all > 0 ? (double)right / (double)all : (double)NAN;
+}
+
+static berth_status run_source(struct evaluator *e, size_t source, const char *const *metric_of,
+                               int64_t batch_size) {
     berth_status status = BERTH_OK;
     struct berth_scan *scan = NULL;
     const struct berth_batch *batch = NULL;
-    const struct berth_dataset *set = &berth_data_source(k->data, source)->split[k->split];
-    BERTH_TRY_OUT(berth_scan_create(&scan, k->data, source, k->split, batch_size));
+    const size_t tasks = berth_data_task_count(e->data);
+    const struct berth_dataset *set = &berth_data_source(e->data, source)->split[e->split];
+    for (size_t i = 0; i < tasks; i++) {
+        if (berth_data_task_source(e->data, i) == source && set->labels[i] != NULL)
+            BERTH_TRY_OUT(begin_task(e, i, set, metric_of[i]));
+    }
+    BERTH_TRY_OUT(berth_scan_create(&scan, e->data, source, e->split, batch_size));
     for (;;) {
         BERTH_TRY_OUT(berth_scan_next(scan, &batch));
         if (batch == NULL) break;
-        BERTH_TRY_OUT(count_batch(k, batch, set));
+        BERTH_TRY_OUT(run_batch(e, batch));
     }
+    for (size_t i = 0; i < tasks; i++) {
+        struct eval_task *t = &e->tasks[i];
+        if (t->kind == NULL || t->set != set) continue;
+        BERTH_TRY_OUT(t->kind->finish(t));
+        eval_put(t, "loss", t->loss_items > 0 ? t->loss / (double)t->loss_items : (double)NAN);
+        eval_put(t, "rows", (double)t->rows);
+    }
+    e->frames[source] = frame_accuracy(e, source, set->rows);
 out:
+    for (size_t i = 0; i < tasks; i++)
+        if (e->tasks[i].set == set) end_task(&e->tasks[i]);
     berth_scan_free(scan);
     return status;
 }
 
-static double ratio(int64_t part, int64_t whole) {
-    return whole > 0 ? (double)part / (double)whole : (double)NAN;
-}
+/* ---- the report */
 
 /* A task's scores, its own metric first; *own is that one. */
-static berth_status report_task(struct berth_scores *out, const struct berth_task *task, enum berth_split split,
-                                const struct tally *y, const char *metric, double *own) {
-    struct {
-        const char *metric;
-        double value;
-    } list[6];
-    size_t count = 0;
-    bool tagging = task->kind == BERTH_TASK_TAGGING;
-    if (tagging) {
-        double words = ratio(y->words_right, y->words);
-        list[count].metric = "span_f1",
-        list[count++].value = y->words > 0 ? berth_span_f1(&y->spans) : (double)NAN;
-        list[count].metric = "span_precision",
-        list[count++].value = ratio(y->spans.correct, y->spans.predicted);
-        list[count].metric = "span_recall", list[count++].value = ratio(y->spans.correct, y->spans.gold);
-        list[count].metric = strcmp(metric, "accuracy") == 0 ? "accuracy" : "word_accuracy";
-        list[count++].value = words;
-    } else {
-        list[count].metric = "accuracy", list[count++].value = ratio(y->rows_right, y->rows);
-    }
-    list[count].metric = "loss";
-    list[count++].value = y->loss_items > 0 ? y->loss / (double)y->loss_items : (double)NAN;
-    list[count].metric = "rows", list[count++].value = (double)y->rows;
+static berth_status report_task(struct berth_scores *out, const struct evaluator *e, size_t task, double *own) {
+    const struct eval_task *t = &e->tasks[task];
+    const char *name = berth_data_task(e->data, task)->name;
     for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < count; i++) {
-            bool is_own = strcmp(list[i].metric, metric) == 0;
+        for (int i = 0; i < t->value_count; i++) {
+            const bool is_own = strcmp(t->values[i].name, t->metric) == 0;
             if (is_own != (pass == 0)) continue;
-            if (is_own) *own = list[i].value;
-            BERTH_TRY(scores_add(out, task->name, split, list[i].metric, list[i].value));
+            if (is_own) *own = t->values[i].value;
+            BERTH_TRY(scores_add(out, name, e->split, t->values[i].name, t->values[i].value));
         }
     }
     return BERTH_OK;
 }
 
-static berth_status report(struct berth_scores *out, const struct counter *k, const bool *counted,
-                           const char *const *metric_of) {
+static berth_status report_frame(struct berth_scores *out, const struct evaluator *e, size_t source) {
+    if (isnan(e->frames[source])) return BERTH_OK;
+    return scores_add(out, berth_data_source(e->data, source)->name, e->split, "frame_accuracy",
+                      e->frames[source]);
+}
+
+/* A source that is named as a task stands with it: the scores of a name lie together. */
+static berth_status report(struct berth_scores *out, const struct evaluator *e) {
+    const size_t sources = berth_data_source_count(e->data);
     double sum = 0;
     size_t tasks = 0;
-    for (size_t i = 0; i < berth_data_task_count(k->data); i++) {
+    for (size_t i = 0; i < berth_data_task_count(e->data); i++) {
         double own = (double)NAN;
-        if (!counted[i]) continue;
-        BERTH_TRY(report_task(out, berth_data_task(k->data, i), k->split, &k->tallies[i], metric_of[i], &own));
-        if (isnan(own)) continue; /* no row of the split is labelled for it */
+        if (e->tasks[i].kind == NULL) continue;
+        BERTH_TRY(report_task(out, e, i, &own));
+        for (size_t s = 0; s < sources; s++)
+            if (strcmp(berth_data_source(e->data, s)->name, berth_data_task(e->data, i)->name) == 0)
+                BERTH_TRY(report_frame(out, e, s));
+        if (isnan(own) || metric_find(e->tasks[i].metric)->scale != METRIC_SHARE) continue;
         sum += own;
         tasks++;
     }
-    return tasks > 0 ? scores_add(out, "mean", k->split, "metric", sum / (double)tasks) : BERTH_OK;
+    for (size_t s = 0; s < sources; s++) {
+        bool told = false;
+        for (size_t i = 0; i < berth_data_task_count(e->data); i++)
+            told |= e->tasks[i].kind != NULL &&
+                    strcmp(berth_data_source(e->data, s)->name, berth_data_task(e->data, i)->name) == 0;
+        if (!told) BERTH_TRY(report_frame(out, e, s));
+    }
+    return tasks > 0 ? scores_add(out, "mean", e->split, "metric", sum / (double)tasks) : BERTH_OK;
+}
+
+static bool is_wanted(const struct berth_data *data, size_t source, enum berth_split split) {
+    for (size_t i = 0; i < berth_data_task_count(data); i++) {
+        if (berth_data_task_source(data, i) == source) return berth_data_source(data, source)->has[split];
+    }
+    return false;
 }
 
 berth_status berth_evaluate(struct berth_scores *out, struct berth_model *model, struct berth_tape *tape,
                             const struct berth_data *data, enum berth_split split, const char *const *metric_of,
                             int64_t batch_size) {
     berth_status status = BERTH_OK;
-    size_t tasks = berth_data_task_count(data);
-    bool *counted = NULL;
-    struct counter k = {.model = model, .tape = tape, .data = data, .split = split};
+    const size_t tasks = berth_data_task_count(data), sources = berth_data_source_count(data);
+    struct evaluator e = {.model = model, .tape = tape, .data = data, .split = split};
     BERTH_ASSERT_EQ(tasks, model->head_count);
     out->count = 0;
-    BERTH_TRY_OUT(berth_calloc(&k.tallies, tasks, sizeof *k.tallies));
-    BERTH_TRY_OUT(berth_calloc(&k.logits, tasks, sizeof *k.logits));
-    BERTH_TRY_OUT(berth_calloc(&counted, tasks, sizeof *counted));
-    for (size_t s = 0; s < berth_data_source_count(data); s++) {
-        const struct berth_source *source = berth_data_source(data, s);
-        bool wanted = false;
-        for (size_t i = 0; i < tasks; i++) {
-            if (berth_data_task_source(data, i) != s || !source->has[split]) continue;
-            counted[i] = wanted = true;
-        }
-        if (wanted) BERTH_TRY_OUT(count_source(&k, s, batch_size));
+    BERTH_TRY_OUT(berth_calloc(&e.tasks, tasks, sizeof *e.tasks));
+    BERTH_TRY_OUT(berth_calloc(&e.logits, tasks, sizeof *e.logits));
+    BERTH_TRY_OUT(berth_calloc(&e.frames, sources, sizeof *e.frames));
+    for (size_t s = 0; s < sources; s++) {
+        e.frames[s] = (double)NAN;
+        if (is_wanted(data, s, split)) BERTH_TRY_OUT(run_source(&e, s, metric_of, batch_size));
     }
-    BERTH_TRY_OUT(report(out, &k, counted, metric_of));
+    BERTH_TRY_OUT(report(out, &e));
 out:
-    free(k.tallies);
-    free(k.logits);
-    free(k.numbers);
-    free(k.predicted);
-    free(k.gold);
-    free(k.answer);
-    free(counted);
+    free(e.tasks);
+    free(e.logits);
+    free(e.frames);
+    free(e.numbers);
     return status;
 }

@@ -38,6 +38,9 @@ static const char *task_name(const struct berth_data *data, const char *name) {
     for (size_t i = 0; i < berth_data_task_count(data); i++) {
         if (strcmp(berth_data_task(data, i)->name, name) == 0) return berth_data_task(data, i)->name;
     }
+    for (size_t i = 0; i < berth_data_source_count(data); i++) { /* frame accuracy is a source's */
+        if (strcmp(berth_data_source(data, i)->name, name) == 0) return berth_data_source(data, i)->name;
+    }
     return NULL;
 }
 

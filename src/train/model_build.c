@@ -175,7 +175,7 @@ static berth_status describe_head(struct berth_head *head, const struct berth_mo
     head->label_smoothing = (float)berth_config_number_f(c, "tasks.%s.label_smoothing", task->name);
     const char *pooling = berth_config_string_f(c, "tasks.%s.pooling", task->name);
     BERTH_ASSERT_MSG(berth_pooling_parse(pooling, &head->pooling), "pooling '%s'", pooling);
-    if (task->kind == BERTH_TASK_CLASSIFICATION && head->pooling == BERTH_POOL_POOLER && !m->config.pooler) {
+    if (berth_task_kind_pools(task->kind) && head->pooling == BERTH_POOL_POOLER && !m->config.pooler) {
         char path[128];
         snprintf(path, sizeof path, "tasks.%s.pooling", task->name);
         return berth_config_fail(c, path,

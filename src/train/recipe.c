@@ -10,15 +10,14 @@ static berth_status read_metrics(struct recipe *r, const struct berth_config *c)
     BERTH_TRY(berth_calloc(&r->metric_of, tasks, sizeof *r->metric_of));
     for (size_t i = 0; i < tasks; i++) {
         const char *name = berth_config_name(c, "tasks", i);
-        bool tagging = strcmp(berth_config_string_f(c, "tasks.%s.type", name), "tagging") == 0;
+        const char *own = NULL, *known = NULL;
         char path[128];
         snprintf(path, sizeof path, "tasks.%s.metric", name);
-        r->metric_of[i] = tagging ? "span_f1" : "accuracy";
-        if (!berth_config_has(c, path)) continue;
-        r->metric_of[i] = scores_metric_name(berth_config_string(c, path));
-        BERTH_ASSERT(r->metric_of[i] != NULL);
-        if (!tagging && strcmp(r->metric_of[i], "span_f1") == 0)
-            return berth_config_fail(c, path, "span_f1 counts tags; a classification task has none");
+        const char *type = berth_config_string_f(c, "tasks.%s.type", name);
+        if (berth_config_has(c, path)) own = berth_config_string(c, path);
+        r->metric_of[i] = berth_metric_of(berth_task_kind_find(type), own, &known);
+        if (r->metric_of[i] == NULL)
+            return berth_config_fail(c, path, "'%s' is no metric of a %s task; it has %s", own, type, known);
     }
     return BERTH_OK;
 }

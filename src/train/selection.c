@@ -1,6 +1,7 @@
 /* selection.c: which model of a run is the best, when to stop early, and the end of a run.
  *
- * Only dev chooses. A score counts as better when it is greater, so of equal ones the earlier stays. The best
+ * Only dev chooses. A score counts as better when it is greater (a loss or a perplexity: lower), so of equal ones the
+ * earlier stays. The best
  * model is exported to RUN/best the moment it is found; a run killed after that and before its next checkpoint
  * finds it again when it resumes, with the same bits. Test is read once, after the end, with the weights that
  * RUN/best holds. */
@@ -18,8 +19,9 @@ static bool any_source_has(const struct berth_data *data, enum berth_split split
 
 static double selecting_score(const struct berth_trainer *t) {
     int task = t->recipe.best_task;
-    return task < 0 ? berth_scores_find(&t->dev_scores, "mean", "metric")
-                    : berth_scores_find(&t->dev_scores, t->task_names[task], t->recipe.metric_of[task]);
+    if (task < 0) return berth_scores_find(&t->dev_scores, "mean", "metric");
+    double score = berth_scores_find(&t->dev_scores, t->task_names[task], t->recipe.metric_of[task]);
+    return scores_lower_is_better(t->recipe.metric_of[task]) ? -score : score;
 }
 
 static berth_status export_model(struct berth_trainer *t) {

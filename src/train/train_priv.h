@@ -247,6 +247,7 @@ berth_status scores_add(struct berth_scores *s, const char *task, enum berth_spl
                         double value) BERTH_CHECKED;
 /* The static text equal to a metric's name; NULL: no such metric. */
 const char *scores_metric_name(const char *name);
+bool scores_lower_is_better(const char *metric);
 
 /* ---- model_build.c */
 /* Gives the model the configuration's heads, in its order, with the data's labels. */

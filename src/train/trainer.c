@@ -76,7 +76,7 @@ static berth_status freeze_unused_pooler(const struct berth_trainer *t, bool *fr
     if (!t->model->config.pooler) return BERTH_OK;
     for (int i = 0; i < t->model->head_count; i++) {
         const struct berth_head *head = &t->model->heads[i];
-        if (head->task.kind == BERTH_TASK_CLASSIFICATION && head->pooling == BERTH_POOL_POOLER) return BERTH_OK;
+        if (berth_task_kind_pools(head->task.kind) && head->pooling == BERTH_POOL_POOLER) return BERTH_OK;
     }
     return berth_model_select(t->model, "pooler", frozen, &count);
 }

@@ -2,6 +2,8 @@
  * softmax, the learning rate over a run. */
 #include "support_train.h"
 
+#include "berth/tags.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -72,7 +74,7 @@ static void test_spans_as_reference(void **state) {
         snprintf(predicted, sizeof predicted, "%s", CASES[i].predicted);
         size_t words = split_tags(gold, g);
         assert_int_equal(words, split_tags(predicted, p));
-        berth_span_count(&c, g, p, words);
+        berth_span_count(&c, g, p, words, BERTH_SPANS_DEFAULT);
         if (memcmp(&c, &CASES[i].counts, sizeof c) != 0)
             fail_msg("gold '%s', predicted '%s': counted %lld %lld %lld, expected %lld %lld %lld",
                      CASES[i].gold, CASES[i].predicted, (long long)c.gold, (long long)c.predicted,
