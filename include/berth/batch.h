@@ -123,10 +123,37 @@ berth_status berth_labels_sort(struct berth_labels *l) BERTH_CHECKED;
 berth_status berth_labels_copy(struct berth_labels *to, const struct berth_labels *from) BERTH_CHECKED;
 bool berth_labels_equal(const struct berth_labels *a, const struct berth_labels *b);
 
+/* ---- tag schemes: how a sequence of tags marks entities
+ *     PLAIN  no entities: a tag says what its word is (parts of speech)
+ *     IO     I-X I-X O          neighbours of one type are one entity
+ *     BIO    B-X I-X O          an entity begins with B
+ *     IOB1   I-X I-X B-X        B only where an entity follows another of its type
+ *     BIOES  B-X I-X E-X, S-X   the last word is E, a single one S
+ *     BILOU  the same with L and U */
+enum berth_tag_scheme {
+    BERTH_TAGS_PLAIN,
+    BERTH_TAGS_IO,
+    BERTH_TAGS_BIO,
+    BERTH_TAGS_IOB1,
+    BERTH_TAGS_BIOES,
+    BERTH_TAGS_BILOU,
+    BERTH_TAG_SCHEME_COUNT
+};
+const char *berth_tag_scheme_name(enum berth_tag_scheme scheme); /* "plain", "io", "bio", ... */
+/* BERTH_TAG_SCHEME_COUNT: no such scheme. */
+enum berth_tag_scheme berth_tag_scheme_find(const char *name);
+/* What a tag says: *kind is 'O' outside, else one of B I E S (L and U are E and S of BILOU), *type the text behind
+ * "B-", "" for a bare letter. False: no tag of an entity scheme. */
+bool berth_tag_parse(const char *tag, char *kind, const char **type);
+/* Whether `to` may follow `from` in the scheme; from NULL: at the start of a sentence, to NULL: at its end. For
+ * constrained decoding, and for telling inconsistent tags. Tags that are none of the scheme's may stand anywhere. */
+bool berth_tag_allowed(enum berth_tag_scheme scheme, const char *from, const char *to);
+
 /* ---- tasks: what data and model both must know of one */
 struct berth_task {
     char *name; /* owned */
     enum berth_task_kind kind;
+    enum berth_tag_scheme scheme; /* tagging; else PLAIN */
     struct berth_labels labels;
 };
 void berth_task_deinit(struct berth_task *task);

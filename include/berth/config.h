@@ -38,6 +38,7 @@ enum berth_key_type {
     BERTH_KEY_STRINGS,  /* a text or a list of texts */
     BERTH_KEY_NUMBERS,  /* a number or a list of numbers */
     BERTH_KEY_COLUMN,   /* a column's name, or its number from 0 */
+    BERTH_KEY_COLUMNS,  /* a column or a list of columns */
     BERTH_KEY_DURATION  /* "3 steps", "1 epoch", "10 min", "30 s" */
 };
 
@@ -85,15 +86,15 @@ int64_t berth_config_int_f(const struct berth_config *c, const char *fmt, ...) B
 double berth_config_number_f(const struct berth_config *c, const char *fmt, ...) BERTH_PRINTF(2, 3);
 const char *berth_config_string_f(const struct berth_config *c, const char *fmt, ...) BERTH_PRINTF(2, 3);
 
-/* Entries of a named map, a list of maps, or a list of texts or numbers (a single value counts as one). 0 when
- * absent. Order is the file's. */
+/* Entries of a named map, a list of maps, or a list of texts, numbers or columns (a single value counts as one). 0
+ * when absent. Order is the file's. */
 size_t berth_config_count(const struct berth_config *c, const char *path);
 size_t berth_config_count_f(const struct berth_config *c, const char *fmt, ...) BERTH_PRINTF(2, 3);
 const char *berth_config_name(const struct berth_config *c, const char *path, size_t index);
-const char *berth_config_item(const struct berth_config *c, const char *path, size_t index); /* STRINGS, NUMBERS */
+const char *berth_config_item(const struct berth_config *c, const char *path, size_t index); /* STRINGS, NUMBERS, COLUMNS */
 const char *berth_config_item_f(const struct berth_config *c, size_t index, const char *fmt, ...)
     BERTH_PRINTF(3, 4);
-/* True when a COLUMN (or STRINGS item) was written as a plain number. */
+/* True when a COLUMN (or an item: "label[0]") was written as a plain number. */
 bool berth_config_is_number(const struct berth_config *c, const char *path);
 
 enum berth_duration_unit { BERTH_STEPS, BERTH_EPOCHS, BERTH_SECONDS };

@@ -138,12 +138,20 @@ berth_status berth_data_add_text(struct berth_batch *b, const struct berth_token
                                  size_t *word_count) BERTH_CHECKED;
 
 /* ---- readers: rows of one file (or of the three files of seqfiles), used by pack; one row_reader a format */
+/* A list is its items, each followed by BERTH_LIST_END; "" is the empty list. Labels by kind:
+ *     classification           the label
+ *     regression, similarity   a number that berth_parse_double takes
+ *     tagging                  a list of tags, one a word; an empty item: that word has none
+ *     multilabel               a list of labels
+ *     contrastive, mlm         "" when the row serves the task */
+#define BERTH_LIST_END '\x1F'
 struct berth_row {
     const char *text;      /* ended by a zero byte, valid UTF-8, borrowed until the next row */
     const char *text_pair; /* or NULL */
-    bool pre_split;        /* text is words separated by single spaces */
+    const char *text_negative; /* a text unlike `text`, for contrastive tasks; or NULL */
+    bool pre_split;        /* text is a list of words; else words lie between white space */
     size_t label_count;
-    const char **labels; /* [label_count] as asked at opening; NULL: missing; tagging: tags by spaces */
+    const char **labels; /* [label_count] as asked at opening; NULL: missing */
     int64_t line;        /* 1-based, for messages */
 };
 

@@ -185,7 +185,7 @@ const char *berth_config_string(const struct berth_config *c, const char *path) 
 size_t berth_config_count(const struct berth_config *c, const char *path) {
     enum berth_key_type type = known_key(path)->type;
     const struct ytree_node *node = conf_find(c, path);
-    if (type == BERTH_KEY_STRINGS || type == BERTH_KEY_NUMBERS) {
+    if (type == BERTH_KEY_STRINGS || type == BERTH_KEY_NUMBERS || type == BERTH_KEY_COLUMNS) {
         if (node == NULL) return value_text(c, path) != NULL ? 1 : 0;
         return node->kind == YTREE_SCALAR ? 1 : node->count;
     }

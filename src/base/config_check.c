@@ -119,6 +119,7 @@ static bool scalar_fits(const struct berth_key *row, const struct ytree_node *no
     case BERTH_KEY_CHOICE:
         return conf_has_choice(row->choices, node->text);
     case BERTH_KEY_COLUMN:
+    case BERTH_KEY_COLUMNS:
         return !node->plain || node->text[0] != '-' || !conf_is_index(node->text + 1);
     case BERTH_KEY_DURATION:
         return conf_parse_duration(node->text, &duration, hint);
@@ -217,6 +218,7 @@ static void check_value(struct checker *k, const struct berth_key *row, const st
         break;
     case BERTH_KEY_STRINGS:
     case BERTH_KEY_NUMBERS:
+    case BERTH_KEY_COLUMNS:
         check_list_of_scalars(k, row, node, path);
         break;
     default:

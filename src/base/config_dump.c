@@ -61,9 +61,10 @@ static void add_quoted(struct berth_str *out, const char *text) {
 
 /* `plain`: it was written without quotes (a default counts as such). */
 static void add_value(struct berth_str *out, const struct berth_key *row, const char *text, bool plain) {
-    bool is_text = row->type == BERTH_KEY_STRING || row->type == BERTH_KEY_STRINGS ||
-                   row->type == BERTH_KEY_COLUMN || row->type == BERTH_KEY_CHOICE;
-    bool number_like = row->type == BERTH_KEY_COLUMN && conf_is_index(text);
+    bool is_column = row->type == BERTH_KEY_COLUMN || row->type == BERTH_KEY_COLUMNS;
+    bool is_text = row->type == BERTH_KEY_STRING || row->type == BERTH_KEY_STRINGS || is_column ||
+                   row->type == BERTH_KEY_CHOICE;
+    bool number_like = is_column && conf_is_index(text);
     if (is_text && (!is_plain_text(text) || (number_like && !plain)))
         add_quoted(out, text);
     else

@@ -80,14 +80,20 @@ const struct berth_key berth_config_keys[] = {
     {.path = "data", .type = BERTH_KEY_NAMED, ANY, .unit = "", .required = true,
      .help = "Sources, by names of your choice: where rows come from. One source may carry labels of "
              "several tasks."},
-    {.path = "data.*.format", .type = BERTH_KEY_CHOICE, ANY, .choices = "tsv|seqfiles|lines", .unit = "",
+    {.path = "data.*.format", .type = BERTH_KEY_CHOICE, ANY, .choices = "tsv|seqfiles|lines|text", .unit = "",
      .required = true,
-     .help = "tsv: columns separated by tabs. seqfiles: a folder with seq.in, seq.out and label, one row "
-             "a line. lines: `LABEL text`."},
+     .help = "tsv: columns separated by tabs, without quotes. seqfiles: a folder with seq.in, seq.out and label, "
+             "one row a line. lines: `LABEL text`. text: a text a line, without labels."},
     {.path = "data.*.text", .type = BERTH_KEY_COLUMN, ANY, .default_value = "0", .unit = "column",
-     .help = "The column of the text, in tsv files."},
+     .help = "The column of the text: a name, or a number from 0."},
     {.path = "data.*.text_pair", .type = BERTH_KEY_COLUMN, ANY, .unit = "column",
      .help = "The column of a second text, for pairs of sentences."},
+    {.path = "data.*.negative", .type = BERTH_KEY_COLUMN, ANY, .unit = "column",
+     .help = "The column of a text that is unlike the first, for contrastive tasks; it may be empty in some rows."},
+    {.path = "data.*.separator", .type = BERTH_KEY_STRING, ANY, .default_value = "comma", .unit = "",
+     .help = "What stands between the labels of one cell, for multilabel tasks: comma, semicolon, pipe, space, tab, "
+             "or the text itself. A cell of separators alone is a row "
+             "with no label at all; an empty cell is a row that is not labelled."},
     {.path = "data.*.header", .type = BERTH_KEY_BOOL, ANY, .default_value = "true", .unit = "",
      .help = "Whether the first line of a tsv file names the columns. Without it columns go by number."},
     {.path = "data.*.train", .type = BERTH_KEY_STRINGS, ANY, .unit = "file or folder",
@@ -102,11 +108,18 @@ const struct berth_key berth_config_keys[] = {
     {.path = "tasks.*.type", .type = BERTH_KEY_CHOICE, ANY, .choices = "classification|tagging", .unit = "",
      .required = true,
      .help = "classification: one label a sentence. tagging: one label a word (BIO)."},
-    {.path = "tasks.*.source", .type = BERTH_KEY_STRING, ANY, .unit = "name", .required = true,
-     .help = "The source of `data` that carries this task's labels."},
-    {.path = "tasks.*.label", .type = BERTH_KEY_COLUMN, ANY, .unit = "column", .required = true,
+    {.path = "tasks.*.source", .type = BERTH_KEY_STRINGS, ANY, .unit = "name", .required = true,
+     .help = "The source of `data` that carries this task's labels, or a list of them."},
+    {.path = "tasks.*.label", .type = BERTH_KEY_COLUMNS, ANY, .unit = "column",
      .help = "The column of the label: a name or a number; for seqfiles the file's name (label, "
-             "seq.out), for lines `label`."},
+             "seq.out), for lines `label`. A list gives each source its own. contrastive and mlm tasks have none."},
+    {.path = "tasks.*.scheme", .type = BERTH_KEY_CHOICE, ANY, .choices = "auto|plain|io|bio|iob1|bioes|bilou",
+     .default_value = "auto", .unit = "",
+     .help = "How the tags of a tagging task mark entities; plain: they mark none. auto tells it from the tags of "
+             "the training rows."},
+    {.path = "tasks.*.convert_to", .type = BERTH_KEY_CHOICE, ANY, .choices = "none|io|bio|iob1|bioes|bilou",
+     .default_value = "none", .unit = "",
+     .help = "Rewrites the tags in another scheme while they are read; it needs tasks.NAME.scheme."},
     {.path = "tasks.*.pooling", .type = BERTH_KEY_CHOICE, ANY, .choices = "pooler|cls|mean",
      .default_value = "pooler", .unit = "",
      .help = "The sentence vector of a classification head: the pooler's output, the vector of [CLS], or "

@@ -112,6 +112,9 @@ void conf_expected(struct berth_str *out, const struct berth_key *row) {
     case BERTH_KEY_COLUMN:
         berth_str_add(out, "a column's name or its number from 0");
         break;
+    case BERTH_KEY_COLUMNS:
+        berth_str_add(out, "a column's name or its number from 0, or a list of them");
+        break;
     case BERTH_KEY_DURATION:
         if (row->unit[0] != '\0') /* not all units */
             berth_str_addf(out, "a duration in %s, such as '500 steps' or '1 epoch'", row->unit);

@@ -62,9 +62,10 @@ static const struct berth_task *find_known(const char *name, const struct berth_
 static berth_status labels_from_training(struct berth_labels *out, const struct berth_data *d,
                                          const struct specs *specs, size_t task, unsigned splits) {
     const struct task_spec *spec = &specs->tasks[task];
-    const struct data_source *source = &d->sources[spec->source];
-    const struct source_spec *source_spec = &specs->sources[spec->source];
-    const struct column *column = &source_spec->labels[spec->label].column;
+    const struct task_source *first = &spec->sources[0];
+    const struct data_source *source = &d->sources[first->source];
+    const struct source_spec *source_spec = &specs->sources[first->source];
+    const struct column *column = &source_spec->labels[first->label].column;
     if (!source->view.has[BERTH_TRAIN]) {
         if (splits & (1u << BERTH_TRAIN))
             return berth_config_fail(source_spec->config, column->key,
@@ -77,7 +78,7 @@ static berth_status labels_from_training(struct berth_labels *out, const struct 
             "split is not read here",
             spec->name);
     }
-    BERTH_TRY(berth_labels_copy(out, &source->packs[BERTH_TRAIN].names[spec->label]));
+    BERTH_TRY(berth_labels_copy(out, &source->packs[BERTH_TRAIN].names[first->label]));
     if (out->count == 0)
         return berth_config_fail(source_spec->config, column->key,
                                  "task '%s': no row of the training split carries a label", spec->name);
@@ -93,13 +94,18 @@ static berth_status open_task(struct berth_data *d, const struct specs *specs, s
     struct data_task *task = &d->tasks[index];
     BERTH_TRY(berth_strdup(&task->task.name, spec->name));
     task->task.kind = spec->kind;
-    task->source = spec->source;
-    task->label = spec->label;
+    if (spec->source_count > 1 || spec->kind > BERTH_TASK_TAGGING)
+        BERTH_FAIL(BERTH_E_UNSUPPORTED,
+                   "task '%s': several sources, and types but classification and tagging, "
+                   "cannot be packed yet",
+                   spec->name);
+    task->source = spec->sources[0].source;
+    task->label = spec->sources[0].label;
     const struct berth_task *given = find_known(spec->name, known, known_count);
     if (!given) return labels_from_training(&task->task.labels, d, specs, index, splits);
     if (given->kind != spec->kind) {
-        const struct source_spec *source = &specs->sources[spec->source];
-        return berth_config_fail(source->config, source->labels[spec->label].column.key,
+        const struct source_spec *source = &specs->sources[task->source];
+        return berth_config_fail(source->config, source->labels[task->label].column.key,
                                  "task '%s' is of type %s, but the model's head of that name is of type %s",
                                  spec->name, berth_task_kind_name(spec->kind),
                                  berth_task_kind_name(given->kind));

@@ -1,8 +1,6 @@
 /* data_priv.h: what the files of the data part share.
  *
- *     source_spec   what the configuration says of one source: format, columns, the labels that tasks want
- *     text_file     one mapped source file; its bytes give both the pack's key and the rows
- *     reader        rows of one path, by a reader_format's functions
+ *     read_priv.h   sources as configured, readers: files -> rows
  *     row_encoder   a row's text -> [CLS] tokens [SEP] and word positions
  *     pack          rows -> packed HDF5 file -> mapped view
  *     plan          the rows of an epoch in order, cut into steps
@@ -11,126 +9,8 @@
 #define BERTH_DATA_PRIV_H
 
 #include "berth/data.h"
-#include "berth/file.h"
 #include "berth/h5.h"
-
-/* ---- words: white space is Unicode's White_Space */
-
-struct word_cursor {
-    const char *text; /* valid or invalid UTF-8; borrowed */
-    size_t size;
-    size_t at;
-    size_t start, end; /* bytes of the word found last */
-};
-/* Finds the next run of characters that are not white space; false at the end. */
-bool word_next(struct word_cursor *w);
-int64_t word_total(const char *text, size_t size);
-
-/* ---- sources as the configuration describes them */
-
-struct column {
-    const char *key;  /* configuration path it came from: for messages */
-    const char *name; /* as written */
-    int64_t number;   /* >= 0: by number; -1: by name */
-};
-
-struct label_spec {
-    size_t task; /* index in the configuration */
-    enum berth_task_kind kind;
-    struct column column;
-};
-
-struct source_spec {
-    const struct berth_config *config; /* borrowed */
-    const char *name;
-    const struct reader_format *format;
-    bool header;
-    bool has_pair;
-    bool by_words; /* text is split at white space and encoded word by word */
-    struct column text, text_pair;
-    struct label_spec *labels; /* [label_count] in the order of tasks */
-    size_t label_count;
-    const char *const *paths[BERTH_SPLIT_COUNT]; /* [path_count] with the data folder in front */
-    size_t path_count[BERTH_SPLIT_COUNT];        /* 0: the split is not named */
-};
-
-struct specs {
-    struct berth_arena arena;    /* owns what the specs point to */
-    struct source_spec *sources; /* [source_count] */
-    size_t source_count;
-    struct task_spec {
-        const char *name;
-        enum berth_task_kind kind;
-        size_t source;
-        size_t label; /* index in the source's labels */
-    } * tasks;        /* [task_count] */
-    size_t task_count;
-    int64_t max_length;
-};
-/* Reads `data` and `tasks` and checks what they mean together; errors are at the key. */
-berth_status specs_read(struct specs *out, const struct berth_config *c) BERTH_CHECKED;
-void specs_deinit(struct specs *s);
-
-/* ---- readers */
-
-#define READER_MAX_FILES 3
-
-struct text_file {
-    char *path; /* owned */
-    struct berth_file_map map;
-};
-
-struct line_cursor {
-    const struct text_file *file;
-    size_t at;
-    int64_t line; /* 1-based number of the line read last */
-    char *text;   /* that line, ended by a zero byte, without its line end; owned */
-    size_t length;
-    size_t capacity;
-};
-void line_cursor_init(struct line_cursor *l, const struct text_file *file); /* skips a byte order mark */
-void line_cursor_deinit(struct line_cursor *l);
-/* *more is false after the last line. Invalid UTF-8 and zero bytes are BERTH_E_FORMAT. */
-berth_status line_next(struct line_cursor *l, bool *more) BERTH_CHECKED;
-
-struct reader {
-    const struct source_spec *spec; /* borrowed */
-    const struct text_file *files;  /* [file_count] of one path */
-    size_t file_count;
-    struct line_cursor lines[READER_MAX_FILES];
-    struct berth_row row;
-    void *state; /* the format's own; owned */
-};
-
-struct reader_format {
-    const char *name;
-    bool has_columns; /* takes the keys text, text_pair, header */
-    /* Checks columns and kinds that the tasks ask for; may fill in spec->by_words. */
-    berth_status (*check)(struct source_spec *spec);
-    /* Names of the files inside the folder `path` that this spec needs, or count 0: the path itself. */
-    size_t (*members)(const struct source_spec *spec, const char *names[READER_MAX_FILES]);
-    berth_status (*open)(struct reader *r); /* (optional) reads a header */
-    berth_status (*next)(struct reader *r, bool *more);
-    void (*close)(struct reader *r); /* (optional) frees state */
-};
-extern const struct reader_format reader_tsv;
-extern const struct reader_format reader_lines;
-extern const struct reader_format reader_seqfiles;
-/* NULL: not known. */
-const struct reader_format *reader_find(const char *name);
-
-/* Maps the files of one path; an empty one is BERTH_E_FORMAT. files has room for READER_MAX_FILES and is zeroed
- * by the caller, who unmaps each, after a failure too. */
-berth_status reader_map_files(struct text_file *files, size_t *count, const struct source_spec *spec,
-                              const char *path) BERTH_CHECKED;
-void reader_unmap_file(struct text_file *file);
-berth_status reader_open(struct reader *r, const struct source_spec *spec, const struct text_file *files,
-                         size_t file_count) BERTH_CHECKED;
-/* The next row in r->row; *more is false after the last. */
-berth_status reader_next(struct reader *r, bool *more) BERTH_CHECKED;
-void reader_close(struct reader *r);
-/* Cuts ASCII spaces and tabs off both ends in place. NULL when nothing is left. */
-char *reader_trim(char *cell);
+#include "data/read_priv.h"
 
 /* ---- encoding of a row */
 
@@ -154,8 +34,12 @@ struct row_encoder {
 };
 void row_encoder_init(struct row_encoder *e, const struct berth_tokenizer *t, int64_t max_length);
 void row_encoder_deinit(struct row_encoder *e);
-/* pair NULL: none. by_words: the text's words are found and encoded one by one, else word_count is 0. */
-berth_status row_encode(struct row_encoder *e, const char *text, const char *pair, bool by_words) BERTH_CHECKED;
+/* How a text falls into words: not at all (it is encoded whole, and word_count is 0); at white space, each
+ * encoded on its own; or as the items of a list, a row that came pre-split. */
+enum row_words { ROW_WHOLE, ROW_BY_SPACE, ROW_BY_LIST };
+/* pair NULL: none. */
+berth_status row_encode(struct row_encoder *e, const char *text, const char *pair,
+                        enum row_words words) BERTH_CHECKED;
 /* How many tokens of each text stay when `room` is there for both: the longer one is cut first, as the
  * reference's fast tokenizer does. */
 void row_cut(size_t *text, size_t *pair, size_t room);

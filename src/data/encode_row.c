@@ -43,8 +43,8 @@ void row_cut(size_t *text, size_t *pair, size_t room) {
 }
 
 /* Encodes word by word; e->words[i].token counts from the text's first piece for now. */
-static berth_status encode_words(struct row_encoder *e, const char *text, size_t size) {
-    struct word_cursor w = {.text = text, .size = size};
+static berth_status encode_words(struct row_encoder *e, const char *text, size_t size, bool list) {
+    struct word_cursor w = {.text = text, .size = size, .list = list};
     while (word_next(&w)) {
         BERTH_TRY(berth_grow(&e->words, &e->word_capacity, e->word_count + 1, sizeof *e->words));
         struct row_word *word = &e->words[e->word_count];
@@ -66,7 +66,7 @@ static void put(struct row_encoder *e, int32_t token, int32_t segment) {
     e->length++;
 }
 
-berth_status row_encode(struct row_encoder *e, const char *text, const char *pair, bool by_words) {
+berth_status row_encode(struct row_encoder *e, const char *text, const char *pair, enum row_words words) {
     size_t size = strlen(text);
     if (size > INT32_MAX - 1)
         BERTH_FAIL(BERTH_E_FORMAT, "a text of %zu bytes; at most 2 GiB are possible", size);
@@ -74,10 +74,10 @@ berth_status row_encode(struct row_encoder *e, const char *text, const char *pai
     berth_encoding_reset(&e->pair);
     e->length = 0;
     e->word_count = 0;
-    if (by_words)
-        BERTH_TRY(encode_words(e, text, size));
-    else
+    if (words == ROW_WHOLE)
         BERTH_TRY(berth_tokenizer_encode(e->tokenizer, &e->text, text, size));
+    else
+        BERTH_TRY(encode_words(e, text, size, words == ROW_BY_LIST));
     if (pair) BERTH_TRY(berth_tokenizer_encode(e->tokenizer, &e->pair, pair, strlen(pair)));
 
     int64_t special = pair ? 3 : 2;

@@ -57,29 +57,14 @@ static void builder_deinit(struct builder *b) {
     free(b->tag);
 }
 
-/* A column called 1 and column number 1 are two things of one spelling. */
-static void add_column(struct berth_str *s, const char *key, const struct column *column) {
-    berth_str_addf(s, ",\"%s\":", key);
-    berth_str_add_json(s, column->name);
-    berth_str_addf(s, ",\"%s_by_number\":%s", key, column->number >= 0 ? "true" : "false");
-}
-
 /* Settings as text, so that what goes into a key can be read (it is also in the file's meta). */
 static berth_status settings_text(struct berth_str *s, const struct source_spec *spec,
                                   const struct berth_tokenizer *t, int64_t max_length) {
     char hex[33];
     berth_hash_hex(berth_tokenizer_digest(t), hex);
-    berth_str_addf(s, "\"layout\":%d,\"tokenizer\":\"%s\",\"max_length\":%lld,\"format\":", PACK_VERSION, hex,
+    berth_str_addf(s, "\"layout\":%d,\"tokenizer\":\"%s\",\"max_length\":%lld,", PACK_VERSION, hex,
                    (long long)max_length);
-    berth_str_add_json(s, spec->format->name);
-    if (spec->format->has_columns) {
-        berth_str_addf(s, ",\"header\":%s", spec->header ? "true" : "false");
-        add_column(s, "text", &spec->text);
-        if (spec->has_pair) {
-            add_column(s, "text_pair", &spec->text_pair);
-        }
-    }
-    berth_str_addf(s, ",\"by_words\":%s", spec->by_words ? "true" : "false");
+    spec_add_settings(s, spec);
     if (s->failed) BERTH_FAIL(BERTH_E_MEMORY, "out of memory");
     return BERTH_OK;
 }
@@ -91,12 +76,6 @@ berth_status pack_key(char out[33], const struct source_spec *spec, const struct
     struct berth_str s;
     berth_str_init(&s);
     BERTH_TRY_OUT(settings_text(&s, spec, t, max_length));
-    for (size_t i = 0; i < spec->label_count; i++) {
-        berth_str_addf(&s, ",%s:%d:", berth_task_kind_name(spec->labels[i].kind),
-                       spec->labels[i].column.number >= 0);
-        berth_str_add_json(&s, spec->labels[i].column.name);
-    }
-    if (s.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "out of memory");
     BERTH_TRY_OUT(berth_hasher_create(&hasher));
     berth_hasher_add(hasher, s.data, s.length);
     for (size_t i = 0; i < file_count; i++) {
@@ -132,9 +111,9 @@ static berth_status add_labels(struct builder *b, const struct source_spec *spec
             BERTH_TRY(add_label(b, column, text, text ? strlen(text) : 0));
             continue;
         }
-        struct word_cursor w = {.text = text, .size = text ? strlen(text) : 0};
+        struct word_cursor w = {.text = text, .size = text ? strlen(text) : 0, .list = true};
         for (size_t k = 0; k < words; k++) {
-            bool here = text && word_next(&w);
+            bool here = text && word_next(&w) && w.end > w.start;
             BERTH_TRY(add_label(b, column, here ? text + w.start : NULL, here ? w.end - w.start : 0));
         }
     }
@@ -180,7 +159,8 @@ static berth_status add_path(struct builder *b, const struct source_spec *spec, 
     for (;;) {
         BERTH_TRY_OUT(reader_next(&r, &more));
         if (!more) break;
-        BERTH_TRY_OUT(row_encode(e, r.row.text, r.row.text_pair, spec->by_words));
+        enum row_words words = r.row.pre_split ? ROW_BY_LIST : spec->by_words ? ROW_BY_SPACE : ROW_WHOLE;
+        BERTH_TRY_OUT(row_encode(e, r.row.text, r.row.text_pair, words));
         BERTH_TRY_OUT(add_row(b, spec, e, &r.row));
     }
     if (b->rows == before)

@@ -32,7 +32,7 @@ berth_status berth_data_add_text(struct berth_batch *b, const struct berth_token
     struct row_encoder e;
     struct berth_word_span *spans = NULL;
     row_encoder_init(&e, t, max_length);
-    BERTH_TRY_OUT(row_encode(&e, text, pair, any_tagging(tasks, task_count)));
+    BERTH_TRY_OUT(row_encode(&e, text, pair, any_tagging(tasks, task_count) ? ROW_BY_SPACE : ROW_WHOLE));
     int64_t first_row = b->tokens_count;
     BERTH_TRY_OUT(berth_batch_add_sequence(b, e.tokens, e.segments, (int64_t)e.length, ordinal, 0, ordinal));
     BERTH_TRY_OUT(add_items(b, &e, tasks, task_count, first_row));

@@ -1,4 +1,8 @@
-/* read_lines.c: "LABEL text", one row a line: the label is all up to the first space or tab. */
+/* read_lines.c: one row a line, without columns.
+ *
+ *     lines  "LABEL text": the label is all up to the first space or tab
+ *     text   the text alone; lines without a word part documents and are no rows
+ */
 #include "data/data_priv.h"
 
 #include <string.h>
@@ -7,13 +11,14 @@ static berth_status lines_check(struct source_spec *spec) {
     for (size_t i = 0; i < spec->label_count; i++) {
         const struct label_spec *label = &spec->labels[i];
         if (label->kind == BERTH_TASK_TAGGING)
-            return berth_config_fail(spec->config, label->column.key,
-                                     "format lines holds one label a row, no tags: a tagging task needs "
-                                     "seqfiles or tsv");
-        if (strcmp(label->column.name, "label") != 0)
-            return berth_config_fail(spec->config, label->column.key,
-                                     "found '%s', expected 'label', the only one that format lines holds",
-                                     label->column.name);
+            return spec_fail(
+                spec, label->column.key,
+                "format lines holds one label a row, no tags: a tagging task needs conll, seqfiles, "
+                "tsv, csv or jsonl");
+        if (label->column.name && strcmp(label->column.name, "label") != 0)
+            return spec_fail(spec, label->column.key,
+                             "found '%s', expected 'label', the only one that format lines holds",
+                             label->column.name);
     }
     return BERTH_OK;
 }
@@ -30,13 +35,32 @@ static berth_status lines_next(struct reader *r, bool *more) {
                    : label == 0   ? "no label in front of the first space"
                                   : "no space");
     l->text[label] = 0;
-    r->row.line = l->line;
-    r->row.text = l->text + label + 1;
-    r->row.text_pair = NULL;
-    r->row.pre_split = false;
-    for (size_t i = 0; i < r->row.label_count; i++)
-        r->row.labels[i] = l->text;
+    r->line = l->line;
+    field_set(&r->fields[FIELD_OF_TEXT], l->text + label + 1, l->length - label - 1);
+    for (size_t i = FIELD_OF_LABELS; i < r->field_count; i++)
+        field_set(&r->fields[i], l->text, label);
     return BERTH_OK;
 }
 
 const struct reader_format reader_lines = {.name = "lines", .check = lines_check, .next = lines_next};
+
+static berth_status text_check(struct source_spec *spec) {
+    for (size_t i = 0; i < spec->label_count; i++)
+        if (kind_has_label(spec->labels[i].kind))
+            return spec_fail(spec, spec->labels[i].column.key,
+                             "format text holds no labels: only an mlm task can read source '%s'", spec->name);
+    return BERTH_OK;
+}
+
+static berth_status text_next(struct reader *r, bool *more) {
+    struct line_cursor *l = &r->lines[0];
+    do {
+        BERTH_TRY(line_next(l, more));
+        if (!*more) return BERTH_OK;
+    } while (!r->spec->keep_empty && word_total(l->text, l->length, false) == 0);
+    r->line = l->line;
+    field_set(&r->fields[FIELD_OF_TEXT], l->text, l->length);
+    return BERTH_OK;
+}
+
+const struct reader_format reader_text = {.name = "text", .check = text_check, .next = text_next};

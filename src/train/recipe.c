@@ -29,10 +29,13 @@ static berth_status read_selection(struct recipe *r, const struct berth_config *
         const char *name = berth_config_name(c, "tasks", i);
         if (strcmp(metric, name) != 0) continue;
         r->best_task = (int)i;
-        const char *source = berth_config_string_f(c, "tasks.%s.source", name);
-        if (!berth_config_has_f(c, "data.%s.dev", source))
+        bool has_dev = false;
+        for (size_t k = 0; k < berth_config_count_f(c, "tasks.%s.source", name); k++)
+            has_dev = has_dev ||
+                      berth_config_has_f(c, "data.%s.dev", berth_config_item_f(c, k, "tasks.%s.source", name));
+        if (!has_dev)
             return berth_config_fail(c, "evaluate.metric", "'%s': its source '%s' has no dev rows", metric,
-                                     source);
+                                     berth_config_item_f(c, 0, "tasks.%s.source", name));
     }
     if (r->best_task < 0 && strcmp(metric, "mean") != 0)
         return berth_config_fail(c, "evaluate.metric", "'%s' is neither 'mean' nor a task", metric);

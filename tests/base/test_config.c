@@ -208,10 +208,8 @@ static void errors_of_overrides(void **state) {
          "command line: 'train.bach_size=3': key 'train.bach_size' is not known; did you mean "
          "'train.batch_size'?"},
         {"tasks.new.type=tagging",
-         "command line: 'tasks.new.type=tagging': 'tasks.new': the required key 'source' is missing: a text\n"
-         "command line: 'tasks.new.type=tagging': 'tasks.new': the required key 'label' is missing: a column's "
-         "name "
-         "or its number from 0"},
+         "command line: 'tasks.new.type=tagging': 'tasks.new': the required key 'source' is missing: a text "
+         "or a list of texts"},
         {"train.epochs=2",
          "command line: 'train.epochs=2': 'train.epochs' and 'train.steps' exclude each other; "
          "leave one out"},
@@ -268,15 +266,15 @@ static void errors_of_sources_and_tasks(void **state) {
          "x.yaml:1:8: 'data': the name 'a b' is not allowed: 1 to 64 letters, digits, '_' and '-'"},
         {"data: {d: {format: tsv, train: []}}\ntasks: {t: {type: tagging, source: d, label: -1}}",
          "x.yaml:1:32: 'data.d.train': expected a text or a list of texts, found a list without entries\n"
-         "x.yaml:2:46: 'tasks.t.label': expected a column's name or its number from 0, found '-1'"},
+         "x.yaml:2:46: 'tasks.t.label': expected a column's name or its number from 0, or a list of them, "
+         "found '-1'"},
         {"data: {d: {format: tsv, train: [a, {b: c}]}}\ntasks: {t: {type: tag, source: d, label: 1}}",
          "x.yaml:1:36: 'data.d.train[1]': expected a text or a list of texts, found a map\n"
          "x.yaml:2:19: 'tasks.t.type': expected 'classification' or 'tagging', found 'tag'"},
         {"data: {}\ntasks: {t: }",
          "x.yaml:1:7: 'data': expected a map from names to maps of keys, found a map without entries\n"
          "x.yaml:2:9: 'tasks.t': the required key 'type' is missing: 'classification' or 'tagging'\n"
-         "x.yaml:2:9: 'tasks.t': the required key 'source' is missing: a text\n"
-         "x.yaml:2:9: 'tasks.t': the required key 'label' is missing: a column's name or its number from 0"},
+         "x.yaml:2:9: 'tasks.t': the required key 'source' is missing: a text or a list of texts"},
         {"seed: 1", "x.yaml: the required key 'data' is missing: a map from names to maps of keys\n"
                     "x.yaml: the required key 'tasks' is missing: a map from names to maps of keys"},
     };

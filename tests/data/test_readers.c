@@ -177,7 +177,8 @@ static void seqfiles_belong_together(void **state) {
     world_refuses(&w, SEQ, BERTH_E_FORMAT,
                   "@/s/seq.out:3: found a further line, expected the end of the file as in seq.in");
     put_seq(&w, "book a table\nplay\n", "O O O\nO O\n", "book\nplay\n");
-    world_refuses(&w, SEQ, BERTH_E_FORMAT, "@/s/seq.out:2: found 2 tags, expected 1 (words of seq.in)");
+    world_refuses(&w, SEQ, BERTH_E_FORMAT,
+                  "@/s/seq.out:2: found 2 tags in 'seq.out', expected 1 (words of 'seq.in')");
     put_seq(&w, "book a table\nplay\n", "", "book\nplay\n");
     world_refuses(&w, SEQ, BERTH_E_FORMAT, "@/s/seq.out:1: found an empty file, expected at least one row");
     world_remove(&w);
@@ -199,7 +200,7 @@ static void configuration_must_fit_the_format(void **state) {
         "tasks: {t: {type: tagging, source: r, label: label}}\n",
         BERTH_E_USAGE,
         "test.yaml:2:46: tasks.t.label: format lines holds one label a row, no tags: a tagging task needs "
-        "seqfiles or tsv");
+        "conll, seqfiles, tsv, csv or jsonl");
     world_refuses(
         &w,
         "data: {s: {format: seqfiles, train: s}}\n"
@@ -238,6 +239,65 @@ static void configuration_must_fit_the_format(void **state) {
         BERTH_E_USAGE,
         "test.yaml:2:53: tasks.t.label: task 't' has no labels to learn: source 'r' names no training split "
         "(data.r.train)");
+    world_remove(&w);
+}
+
+/* specs_read must fail with exactly this text. */
+static void specs_refuse(const struct data_world *w, const char *body, const char *text) {
+    struct specs specs;
+    struct berth_config *c = world_config(w, body);
+    assert_int_equal(specs_read(&specs, c), BERTH_E_USAGE);
+    assert_string_equal(berth_error_text(), text);
+    specs_deinit(&specs);
+    berth_config_free(c);
+}
+
+#define TWO "data: {a: {format: tsv, train: a.tsv}, b: {format: tsv, train: b.tsv}}\n"
+
+static void tasks_read_several_sources(void **state) {
+    struct data_world w;
+    struct specs specs;
+    (void)state;
+    world_make(&w);
+    struct berth_config *c = world_config(
+        &w, TWO "tasks:\n"
+                "  x: {type: classification, source: [b, a], label: [mood, 1]}\n"
+                "  y: {type: tagging, source: [a, b], label: tags, scheme: io, convert_to: bio}\n");
+    assert_ok(specs_read(&specs, c));
+    assert_int_equal(specs.tasks[0].source_count, 2);
+    assert_int_equal(specs.tasks[0].sources[0].source, 1);
+    assert_int_equal(specs.tasks[0].sources[1].source, 0);
+    assert_int_equal(specs.tasks[1].sources[0].label, 1);
+    const struct label_spec *first = &specs.sources[1].labels[0], *second = &specs.sources[0].labels[0];
+    assert_string_equal(first->column.name, "mood");
+    assert_int_equal(first->column.number, -1);
+    assert_string_equal(first->column.key, "tasks.x.label[0]");
+    assert_int_equal(second->column.number, 1);
+    const struct label_spec *tags = &specs.sources[1].labels[1];
+    assert_string_equal(tags->column.name, "tags");
+    assert_string_equal(tags->column.key, "tasks.y.label");
+    assert_int_equal(tags->scheme, BERTH_TAGS_IO);
+    assert_int_equal(tags->convert_to, BERTH_TAGS_BIO);
+    assert_true(specs.sources[0].by_words && specs.sources[1].by_words);
+    specs_deinit(&specs);
+    berth_config_free(c);
+    specs_refuse(
+        &w, TWO "tasks: {x: {type: classification, source: [a, b], label: [m, n, o]}}\n",
+        "test.yaml:2:58: tasks.x.label: found 3 columns, expected one, or one for each of the 2 sources");
+    specs_refuse(&w, TWO "tasks: {x: {type: classification, source: [a, c], label: m}}\n",
+                 "test.yaml:2:47: tasks.x.source[1]: no source of `data` is named 'c'");
+    specs_refuse(&w, TWO "tasks: {x: {type: classification, source: [a, a], label: m}}\n",
+                 "test.yaml:2:47: tasks.x.source[1]: the source 'a' stands twice");
+    specs_refuse(
+        &w, TWO "tasks: {x: {type: classification, source: a}}\n",
+        "test.yaml:2:19: tasks.x.type: found 'classification' without the key 'label', expected the column "
+        "of the label");
+    specs_refuse(&w, TWO "tasks: {x: {type: classification, source: a, label: m, scheme: io}}\n",
+                 "test.yaml:2:64: tasks.x.scheme: a classification task has no tags: leave this key out");
+    specs_refuse(
+        &w, TWO "tasks: {x: {type: tagging, source: a, label: m, convert_to: io}}\n",
+        "test.yaml:2:61: tasks.x.convert_to: found 'io' without the scheme that the files have, expected "
+        "tasks.x.scheme as one of io, bio, iob1, bioes, bilou");
     world_remove(&w);
 }
 
@@ -320,6 +380,7 @@ int main(void) {
         cmocka_unit_test(lines_hold_label_and_text),
         cmocka_unit_test(seqfiles_belong_together),
         cmocka_unit_test(configuration_must_fit_the_format),
+        cmocka_unit_test(tasks_read_several_sources),
         cmocka_unit_test(public_files_are_read_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,198 @@
+/* read_priv.h: from the configuration to sources, and from their files to rows.
+ *
+ *     source_spec    what the configuration says of one source: format, columns, the labels that tasks want
+ *     text_file      one mapped source file; its bytes give both the pack's key and the rows
+ *     reader_format  cuts a file into the fields of a row: text, pair, negative, labels
+ *     reader         gives the fields their meaning: lists, numbers, what is missing; the same for all formats
+ */
+#ifndef BERTH_READ_PRIV_H
+#define BERTH_READ_PRIV_H
+
+#include "berth/data.h"
+#include "berth/file.h"
+
+/* ---- words: white space is Unicode's White_Space */
+
+struct word_cursor {
+    const char *text; /* valid or invalid UTF-8; borrowed */
+    size_t size;
+    bool list; /* the items of a list (they may be empty), not what lies between white space */
+    size_t at;
+    size_t start, end; /* bytes of the word found last */
+};
+/* Finds the next word; false at the end. */
+bool word_next(struct word_cursor *w);
+int64_t word_total(const char *text, size_t size, bool list);
+
+/* ---- sources as the configuration describes them */
+
+struct column {
+    const char *key;  /* configuration path it came from: for messages */
+    const char *name; /* as written; NULL: none */
+    int64_t number;   /* >= 0: by number; -1: by name */
+};
+
+struct label_spec {
+    size_t task; /* index in the configuration */
+    enum berth_task_kind kind;
+    struct column column;             /* name NULL: contrastive and mlm tasks, which have none */
+    enum berth_tag_scheme scheme;     /* declared; BERTH_TAG_SCHEME_COUNT: to be told from the tags */
+    enum berth_tag_scheme convert_to; /* BERTH_TAG_SCHEME_COUNT: tags stay as they are */
+};
+
+struct source_spec {
+    const struct berth_config *config; /* borrowed; NULL: not from a configuration */
+    const char *name;
+    const struct reader_format *format;
+    bool header;
+    bool has_pair, has_negative;
+    bool by_words;   /* text is split at white space and encoded word by word */
+    bool keep_empty; /* format text: lines without a word are rows too */
+    struct column text, text_pair, text_negative;
+    const char *separator;     /* between the labels of a cell */
+    struct label_spec *labels; /* [label_count] in the order of tasks */
+    size_t label_count;
+    const char *const *paths[BERTH_SPLIT_COUNT]; /* [path_count] with the data folder in front */
+    size_t path_count[BERTH_SPLIT_COUNT];        /* 0: the split is not named */
+};
+
+struct task_source {
+    size_t source; /* index */
+    size_t label;  /* index in the source's labels */
+};
+
+struct task_spec {
+    const char *name;
+    enum berth_task_kind kind;
+    struct task_source *sources; /* [source_count] in the order of the configuration */
+    size_t source_count;         /* >= 1 */
+};
+
+struct specs {
+    struct berth_arena arena;    /* owns what the specs point to */
+    struct source_spec *sources; /* [source_count] */
+    size_t source_count;
+    struct task_spec *tasks; /* [task_count] */
+    size_t task_count;
+    int64_t max_length;
+};
+/* Reads `data` and `tasks` and checks what they mean together; errors are at the key. */
+berth_status specs_read(struct specs *out, const struct berth_config *c) BERTH_CHECKED;
+void specs_deinit(struct specs *s);
+/* All settings of a source that what its reader gives depends on, as members of a JSON object. */
+void spec_add_settings(struct berth_str *s, const struct source_spec *spec);
+/* berth_config_fail at a key of the source's configuration. */
+berth_status spec_fail(const struct source_spec *spec, const char *key, const char *fmt, ...)
+    BERTH_PRINTF(3, 4);
+/* Whether labels of this kind are read from a column. */
+bool kind_has_label(enum berth_task_kind kind);
+
+/* ---- files and lines */
+
+#define READER_MAX_FILES 3
+
+struct text_file {
+    char *path; /* owned */
+    struct berth_file_map map;
+};
+
+struct line_cursor {
+    const struct text_file *file;
+    size_t at;
+    int64_t line; /* 1-based number of the line read last */
+    char *text;   /* that line, ended by a zero byte, without its line end; owned */
+    size_t length;
+    size_t capacity;
+};
+void line_cursor_init(struct line_cursor *l, const struct text_file *file); /* skips a byte order mark */
+void line_cursor_deinit(struct line_cursor *l);
+/* *more is false after the last line. Invalid UTF-8 and zero bytes are BERTH_E_FORMAT. */
+berth_status line_next(struct line_cursor *l, bool *more) BERTH_CHECKED;
+
+/* ---- readers */
+
+enum field_kind { FIELD_MISSING, FIELD_TEXT, FIELD_LIST };
+
+/* What a format found for one of the fields of a row. */
+struct field {
+    enum field_kind kind; /* reset to missing before each row */
+    size_t file;          /* index of the reader's file that it stands in: for messages */
+    char *text;           /* ended by a zero byte, borrowed; the reader trims it in place */
+    size_t size;
+};
+/* Order of a reader's fields. */
+enum { FIELD_OF_TEXT, FIELD_OF_PAIR, FIELD_OF_NEGATIVE, FIELD_OF_LABELS };
+
+struct reader {
+    const struct source_spec *spec; /* borrowed */
+    const struct text_file *files;  /* [file_count] of one path */
+    size_t file_count;
+    struct line_cursor lines[READER_MAX_FILES];
+    struct field *fields; /* [field_count] what the format fills in */
+    size_t field_count;   /* FIELD_OF_LABELS + the spec's labels */
+    int64_t line;         /* of the row, filled in by the format */
+    struct berth_row row;
+    struct berth_str *lists; /* [label_count] lists made of texts */
+    void *state;             /* the format's own; owned */
+};
+
+struct reader_format {
+    const char *name;
+    bool has_columns; /* takes the keys text, text_pair, negative */
+    bool has_header;  /* takes the key header */
+    /* Checks columns and kinds that the tasks ask for; may fill in spec->by_words. */
+    berth_status (*check)(struct source_spec *spec);
+    /* Names of the files inside the folder `path` that this spec needs, or count 0: the path itself. */
+    size_t (*members)(const struct source_spec *spec, const char *names[READER_MAX_FILES]);
+    berth_status (*open)(struct reader *r); /* (optional) reads a header */
+    /* Fills in r->fields and r->line. */
+    berth_status (*next)(struct reader *r, bool *more);
+    void (*close)(struct reader *r); /* (optional) frees what the state owns */
+};
+extern const struct reader_format reader_tsv;
+extern const struct reader_format reader_lines;
+extern const struct reader_format reader_seqfiles;
+extern const struct reader_format reader_text;
+/* NULL: not known. */
+const struct reader_format *reader_find(const char *name);
+
+/* Maps the files of one path; an empty one is BERTH_E_FORMAT. files has room for READER_MAX_FILES and is zeroed
+ * by the caller, who unmaps each, after a failure too. */
+berth_status reader_map_files(struct text_file *files, size_t *count, const struct source_spec *spec,
+                              const char *path) BERTH_CHECKED;
+void reader_unmap_file(struct text_file *file);
+berth_status reader_open(struct reader *r, const struct source_spec *spec, const struct text_file *files,
+                         size_t file_count) BERTH_CHECKED;
+/* The next row in r->row; *more is false after the last. */
+berth_status reader_next(struct reader *r, bool *more) BERTH_CHECKED;
+void reader_close(struct reader *r);
+
+/* The column behind a field; NULL: the spec has none there. */
+const struct column *spec_column(const struct source_spec *spec, size_t field);
+void field_set(struct field *f, char *text, size_t size);
+/* The words of a text as a list, which `list` keeps. */
+berth_status field_set_words(struct field *f, struct berth_str *list, const char *text,
+                             size_t size) BERTH_CHECKED;
+
+/* ---- tables: what tsv and csv share, once a record is cut into cells */
+
+struct table {
+    berth_status (*record)(struct reader *r, struct table *t,
+                           bool *more); /* fills in cells, cell_count, line */
+    struct table_cell {
+        char *text; /* ended by a zero byte */
+        size_t size;
+    } * cells;
+    size_t cell_count, cell_capacity;
+    int64_t line;   /* where the record begins */
+    size_t columns; /* of the first record */
+    size_t *where;  /* [field_count] column of each field */
+    bool held;      /* the record read last is still to be given */
+};
+berth_status table_check(struct source_spec *spec) BERTH_CHECKED;
+berth_status table_open(struct reader *r, struct table *t) BERTH_CHECKED;
+berth_status table_next(struct reader *r, struct table *t, bool *more) BERTH_CHECKED;
+void table_deinit(struct table *t);
+berth_status table_add_cell(struct table *t, char *text, size_t size) BERTH_CHECKED;
+
+#endif /* BERTH_READ_PRIV_H */
