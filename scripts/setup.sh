@@ -6,7 +6,7 @@
 set -eu
 
 build="gcc libc6-dev cmake ninja-build pkg-config libdnnl-dev libhdf5-dev libyaml-dev libjansson-dev libxxhash-dev"
-tests="libcmocka-dev libmicrohttpd-dev curl unzip"
+tests="libcmocka-dev libmicrohttpd-dev curl unzip clang libclang-rt-dev libomp-dev"
 
 case "${1:-}" in
     "") wanted=$build ;;

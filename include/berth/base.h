@@ -60,9 +60,12 @@ const char *berth_status_name(berth_status status);
 const char *berth_status_text(berth_status status);
 int berth_status_exit_code(berth_status status);
 
-/* Records code and text with the place in the source; returns code. Later calls of the same thread replace it. */
+/* Records code and text with the place in the source; returns code. Later calls of the same thread replace it. The
+ * text is one line: control characters in it (from a file's bytes) become '?'. */
 berth_status berth_error_set(berth_status code, const char *file, int line, const char *fmt, ...)
     BERTH_PRINTF(4, 5);
+/* The same for a text of several lines, taken as it is. */
+berth_status berth_error_set_lines(berth_status code, const char *file, int line, const char *text);
 /* Puts "context: " before the recorded text; returns code unchanged. */
 berth_status berth_error_context(berth_status code, const char *fmt, ...) BERTH_PRINTF(2, 3);
 /* The recorded text of this thread; "" when there is none. Valid until the next call of the family. */

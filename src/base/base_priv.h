@@ -11,6 +11,9 @@
 
 /* ------------------------------------------------------------------ YAML tree */
 
+/* Control characters of a message become '?', in place. */
+void status_show_controls(char *text);
+
 enum ytree_kind { YTREE_SCALAR, YTREE_MAP, YTREE_LIST };
 
 struct ytree_node {

@@ -9,6 +9,7 @@ enum { REPORTED_ERRORS = 50 };
 struct checker {
     const struct berth_config *c;
     struct berth_str out;
+    size_t shown; /* bytes of `out` that are finished lines */
     size_t errors;
 };
 
@@ -23,11 +24,19 @@ void conf_add_place(struct berth_str *out, const char *name, const struct ytree_
         berth_str_addf(out, "%s:%d:%d: ", name, node->line, node->column);
 }
 
+/* Ends the line begun last, if there is one. */
+static void end_line(struct checker *k) {
+    if (k->out.length > k->shown && !k->out.failed) status_show_controls(k->out.data + k->shown);
+    k->shown = k->out.length;
+}
+
 /* Begins a line at a node; false when enough has been reported. */
 static bool begin_error(struct checker *k, const struct ytree_node *node, bool at_key) {
     k->errors++;
     if (k->errors > REPORTED_ERRORS) return false;
+    end_line(k);
     if (k->out.length > 0) berth_str_add(&k->out, "\n");
+    k->shown = k->out.length;
     conf_add_place(&k->out, k->c->name, node, at_key);
     return true;
 }
@@ -276,13 +285,14 @@ berth_status conf_check(const struct berth_config *c) {
     struct ytree_node root = *c->root;
     root.line = 0; /* what is missing at the top is missing in the file, not in a line */
     check_map(&k, &root, "", "");
+    end_line(&k);
     if (k.errors > REPORTED_ERRORS)
         berth_str_addf(&k.out, "\n%s: %zu more errors", c->name, k.errors - REPORTED_ERRORS);
     berth_status status = BERTH_OK;
     if (k.out.failed)
         status = berth_error_set(BERTH_E_MEMORY, __FILE__, __LINE__, "%s: out of memory", c->name);
     else if (k.errors > 0)
-        status = berth_error_set(BERTH_E_USAGE, __FILE__, __LINE__, "%s", k.out.data);
+        status = berth_error_set_lines(BERTH_E_USAGE, __FILE__, __LINE__, k.out.data);
     berth_str_deinit(&k.out);
     return status;
 }

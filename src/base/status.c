@@ -2,11 +2,14 @@
  *
  * The record is a fixed buffer in thread storage: raising BERTH_E_MEMORY must not need memory, and nothing has
  * to be freed when a thread ends. A text longer than the buffer is cut and ends in "...". New text is
- * formatted into a second buffer first, because its arguments may be the old text. */
+ * formatted into a second buffer first, because its arguments may be the old text.
+ *
+ * A message is one line, whatever bytes of a file it quotes: control characters become '?', which also keeps
+ * them from a terminal. The configuration's check alone records several lines, one a mistake. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "berth/base.h"
+#include "base/base_priv.h"
 
 enum { ERROR_TEXT_SIZE = 16384 };
 
@@ -53,6 +56,11 @@ int berth_status_exit_code(berth_status status) {
     return 1;
 }
 
+void status_show_controls(char *text) {
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7F) *text = '?';
+}
+
 /* `written` is what vsnprintf said about a text put at record.scratch + at. */
 static void finish_scratch(size_t at, int written) {
     if (written < 0) {
@@ -63,14 +71,25 @@ static void finish_scratch(size_t at, int written) {
     memcpy(record.text, record.scratch, strlen(record.scratch) + 1);
 }
 
+static void set_place(const char *file, int line) {
+    record.file = file;
+    record.line = line;
+}
+
 berth_status berth_error_set(berth_status code, const char *file, int line, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
     int written = vsnprintf(record.scratch, sizeof record.scratch, fmt, args);
     va_end(args);
     finish_scratch(0, written);
-    record.file = file;
-    record.line = line;
+    status_show_controls(record.text);
+    set_place(file, line);
+    return code;
+}
+
+berth_status berth_error_set_lines(berth_status code, const char *file, int line, const char *text) {
+    finish_scratch(0, snprintf(record.scratch, sizeof record.scratch, "%s", text));
+    set_place(file, line);
     return code;
 }
 
@@ -80,6 +99,7 @@ berth_status berth_error_context(berth_status code, const char *fmt, ...) {
     int written = vsnprintf(record.scratch, sizeof record.scratch, fmt, args);
     va_end(args);
     size_t at = strlen(record.scratch);
+    status_show_controls(record.scratch);
     if (written >= 0 && (size_t)written < sizeof record.scratch)
         written = snprintf(record.scratch + at, sizeof record.scratch - at, ": %s", record.text);
     finish_scratch(at, written);

@@ -121,13 +121,22 @@ static void log_goes_to_the_sink(void **state) {
     assert_int_equal(strlen(logged), 2004);
 }
 
+/* Fuzzing found messages of several lines where a damaged file's bytes were quoted. */
+static void quoted_bytes_stay_on_one_line(void **state) {
+    (void)state;
+    assert_int_equal(berth_error_set(BERTH_E_FORMAT, "f", 1, "holds 'a\nb\x1b[2J\x7f', expected '\303\251'"),
+                     BERTH_E_FORMAT);
+    assert_string_equal(berth_error_text(), "holds 'a?b?[2J?', expected '\303\251'");
+    assert_int_equal(berth_error_set_lines(BERTH_E_USAGE, "f", 2, "one\ntwo"), BERTH_E_USAGE);
+    berth_error_context(BERTH_E_USAGE, "x\ty");
+    assert_string_equal(berth_error_text(), "x?y: one\ntwo");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_and_codes),
-        cmocka_unit_test(text_context_and_place),
-        cmocka_unit_test(long_text_is_cut),
-        cmocka_unit_test(each_thread_has_its_own),
-        cmocka_unit_test(assertion_prints_both_values_and_aborts),
+        cmocka_unit_test(names_and_codes),         cmocka_unit_test(text_context_and_place),
+        cmocka_unit_test(long_text_is_cut),        cmocka_unit_test(quoted_bytes_stay_on_one_line),
+        cmocka_unit_test(each_thread_has_its_own), cmocka_unit_test(assertion_prints_both_values_and_aborts),
         cmocka_unit_test(log_goes_to_the_sink),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
