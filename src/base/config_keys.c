@@ -39,8 +39,8 @@ const struct berth_key berth_config_keys[] = {
 
     SECTION("model", "The shared backbone: weights from a folder, or a new one from its sizes."),
     {.path = "model.backbone", .type = BERTH_KEY_STRING, ANY, .unit = "folder", .unless = "model.new",
-     .help = "Folder with config.json, weights (safetensors) and vocab.txt, as the hub keeps them, or a "
-             "run's best/."},
+     .help = "Folder with config.json, weights (safetensors or pytorch_model.bin, in one file or several) and "
+             "vocab.txt, as the hub keeps them, or a run's best/."},
     SECTION("model.new", "Sizes of a backbone that starts from random weights; it needs model.vocab."),
     {.path = "model.new.layers", .type = BERTH_KEY_INT, .min = 1, .max = 96, .unit = "layers",
      .required = true,

@@ -244,3 +244,16 @@ const char *berth_json_key(const struct berth_json *j, const char *path, size_t 
         entry = json_object_iter_next(node, entry);
     return entry == NULL ? NULL : json_object_iter_key(entry);
 }
+
+berth_status berth_json_each_text(const struct berth_json *j, const char *path, berth_json_text_visit *visit,
+                                  void *user) {
+    json_t *node = find(j->root, path), *value = NULL;
+    const char *key = NULL;
+    if (is_absent(node)) return fail_missing(j, path, "an object of texts");
+    if (!json_is_object(node)) return fail_type(j, path, "an object of texts", node);
+    json_object_foreach(node, key, value) {
+        if (!json_is_string(value)) return fail_type(j, key, "a text", value);
+        BERTH_TRY(visit(user, key, json_string_value(value)));
+    }
+    return BERTH_OK;
+}

@@ -1,8 +1,8 @@
-/* model_folder.c: a model folder in: config.json, vocab.txt, model.safetensors, berth_heads.json.
+/* model_folder.c: a model folder in: config.json, vocab.txt, weights (weights.c), berth_heads.json.
  *
  * Everything is checked here, before the first value is copied: every parameter of the backbone has exactly one
- * tensor of its shape and of a float type. The file stays mapped until berth_model_allocate has copied what it
- * needs. */
+ * tensor of its shape and of a float type; what is not so is listed. The files stay mapped until
+ * berth_model_allocate has copied what it needs. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ void model_pending_free(struct model_pending *p) {
         free(p->sources[i].name);
     free(p->sources);
     free(p->folder);
-    berth_safetensors_close(p->file);
+    weights_close(&p->weights);
     free(p);
 }
 
@@ -55,35 +55,6 @@ static berth_status add_source(struct model_pending *p, struct berth_str *name,
 
 /* ---- the folder's files */
 
-static berth_status open_weights(struct berth_safetensors **out, const char *folder) {
-    static const char *const FILES[] = {"model.safetensors", "model.safetensors.index.json",
-                                        "pytorch_model.bin", "tf_model.h5"};
-    berth_status status = BERTH_OK;
-    char *path = NULL;
-    int found = -1;
-    for (int i = 0; i < 4 && found < 0; i++) {
-        free(path);
-        path = NULL;
-        BERTH_TRY_OUT(berth_path_join(&path, folder, FILES[i]));
-        if (berth_file_exists(path)) found = i;
-    }
-    if (found < 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: no model.safetensors in this folder", folder);
-    if (found == 1)
-        BERTH_FAIL_OUT(BERTH_E_UNSUPPORTED,
-                       "%s: weights in several files; berth reads one model.safetensors: save the "
-                       "model with a larger shard size",
-                       path);
-    if (found > 1)
-        BERTH_FAIL_OUT(BERTH_E_UNSUPPORTED,
-                       "%s: berth reads safetensors only: convert the weights to model.safetensors "
-                       "(load the model in its own library and save it with safe serialization)",
-                       path);
-    BERTH_TRY_OUT(berth_safetensors_open(out, path));
-out:
-    free(path);
-    return status;
-}
-
 /* A vocabulary of more tokens than embeddings would index past the table; fewer is a padded table. */
 static berth_status check_vocabulary(const struct berth_model_config *c, const char *folder) {
     berth_status status = BERTH_OK;
@@ -114,12 +85,13 @@ static berth_status add_head_source(struct model_pending *p, const struct berth_
     struct berth_str name;
     berth_str_init(&name);
     berth_status status = BERTH_OK;
-    const struct berth_safetensor *t = berth_safetensors_find(p->file, tensor);
+    const struct berth_safetensor *t = weights_find(&p->weights, tensor);
     if (t == NULL)
-        BERTH_FAIL_OUT(BERTH_E_FORMAT,
-                       "%s: berth_heads.json names the tensor '%s' for head '%s', but "
-                       "model.safetensors has none of that name",
-                       p->folder, tensor, head->task.name);
+        BERTH_FAIL_OUT(
+            BERTH_E_FORMAT,
+            "%s: berth_heads.json names the tensor '%s' for head '%s', but the weights have none of that "
+            "name",
+            p->folder, tensor, head->task.name);
     berth_str_addf(&name, "heads.%s.%s", head->task.name, part);
     BERTH_TRY_OUT(add_source(p, &name, t));
 out:
@@ -173,8 +145,8 @@ static berth_status sort_tensors(struct model_pending *p) {
     struct berth_str name, unused;
     berth_str_init(&name);
     berth_str_init(&unused);
-    for (size_t i = 0; i < berth_safetensors_count(p->file); i++) {
-        const struct berth_safetensor *t = berth_safetensors_at(p->file, i);
+    for (size_t i = 0; i < p->weights.count; i++) {
+        const struct berth_safetensor *t = p->weights.tensors[i];
         if (is_head_tensor(p, head_sources, t)) continue;
         berth_str_reset(&name);
         enum tensor_use use = tensor_name_read(t->name, &name);
@@ -188,7 +160,7 @@ static berth_status sort_tensors(struct model_pending *p) {
     if (p->count > 0) qsort(p->sources, p->count, sizeof *p->sources, compare_sources);
     for (size_t i = 1; i < p->count; i++) {
         if (strcmp(p->sources[i - 1].name, p->sources[i].name) == 0)
-            BERTH_FAIL_OUT(BERTH_E_FORMAT, "%s/model.safetensors: '%s' and '%s' are both %s", p->folder,
+            BERTH_FAIL_OUT(BERTH_E_FORMAT, "%s: '%s' and '%s' are both %s", p->weights.path,
                            p->sources[i - 1].tensor->name, p->sources[i].tensor->name, p->sources[i].name);
     }
 out:
@@ -204,38 +176,90 @@ static void shape_text(char out[64], int rank, const int64_t *shape) {
     if (used < 63) snprintf(out + used, 64 - used, "]");
 }
 
-static berth_status check_parameter(const struct model_pending *p, const struct berth_parameter *parameter) {
-    const struct model_source *source = model_pending_find(p, parameter->name);
-    if (source == NULL)
-        BERTH_FAIL(BERTH_E_FORMAT, "%s/model.safetensors: the tensor '%s' is missing", p->folder,
-                   parameter->name);
-    const struct berth_safetensor *t = source->tensor;
-    bool same = t->rank == parameter->rank;
+/* One line of what is wrong with many tensors: the first few by name. */
+struct complaint {
+    struct berth_str list;
+    size_t count;
+};
+
+static void complain(struct complaint *c, const char *fmt, ...) BERTH_PRINTF(2, 3);
+static void complain(struct complaint *c, const char *fmt, ...) {
+    enum { NAMED = 8 };
+    char text[256];
+    va_list args;
+    if (++c->count > NAMED + 1) return;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    berth_str_addf(&c->list, "%s%s", c->count == 1 ? "" : ", ", c->count > NAMED ? "..." : text);
+}
+
+static berth_status raise(struct complaint *c, berth_status code, const char *path, const char *one,
+                          const char *many) {
+    berth_status status = BERTH_OK;
+    if (c->count == 1)
+        status = berth_error_set(code, __FILE__, __LINE__, "%s: the tensor %s%s", path,
+                                 c->list.failed ? "" : c->list.data, one);
+    if (c->count > 1)
+        status = berth_error_set(code, __FILE__, __LINE__, "%s: %zu tensors %s: %s", path, c->count, many,
+                                 c->list.failed ? "" : c->list.data);
+    berth_str_deinit(&c->list);
+    return status;
+}
+
+static bool same_shape(const struct berth_safetensor *t, const struct berth_parameter *p) {
+    bool same = t->rank == p->rank;
     for (int i = 0; same && i < t->rank; i++)
-        same = t->shape[i] == parameter->shape[i];
-    if (!same) {
+        same = t->shape[i] == p->shape[i];
+    return same;
+}
+
+static bool is_float(const struct berth_safetensor *t) {
+    return strcmp(t->dtype, "F32") == 0 || strcmp(t->dtype, "F16") == 0 || strcmp(t->dtype, "BF16") == 0;
+}
+
+/* Every parameter's tensor: there, of its shape, of a float type. */
+static berth_status check_parameters(const struct berth_model *m) {
+    const struct model_pending *p = m->pending;
+    const char *path = p->weights.path;
+    struct complaint missing = {0}, misshapen = {0}, untyped = {0};
+    for (int i = 0; i < m->parameter_count; i++) {
+        const struct berth_parameter *parameter = &m->parameters[i];
+        const struct model_source *source = model_pending_find(p, parameter->name);
         char found[64], expected[64];
-        shape_text(found, t->rank, t->shape);
-        shape_text(expected, parameter->rank, parameter->shape);
-        BERTH_FAIL(BERTH_E_FORMAT, "%s/model.safetensors: the tensor '%s' has shape %s, expected %s", p->folder,
-                   t->name, found, expected);
+        if (source == NULL) {
+            complain(&missing, "'%.100s'", parameter->name);
+        } else if (!same_shape(source->tensor, parameter)) {
+            shape_text(found, source->tensor->rank, source->tensor->shape);
+            shape_text(expected, parameter->rank, parameter->shape);
+            complain(&misshapen, "'%.100s' has shape %s, expected %s", source->tensor->name, found, expected);
+        } else if (!is_float(source->tensor)) {
+            complain(&untyped, "'%.100s' is of type %s", source->tensor->name, source->tensor->dtype);
+        }
     }
-    if (strcmp(t->dtype, "F32") != 0 && strcmp(t->dtype, "F16") != 0 && strcmp(t->dtype, "BF16") != 0)
-        BERTH_FAIL(BERTH_E_UNSUPPORTED,
-                   "%s/model.safetensors: the tensor '%s' is of type %s, expected F32, F16 or BF16", p->folder,
-                   t->name, t->dtype);
-    return BERTH_OK;
+    berth_status of_types =
+        raise(&untyped, BERTH_E_UNSUPPORTED, path, ", expected F32, F16 or BF16", "are not F32, F16 or BF16");
+    berth_status of_shapes = raise(&misshapen, BERTH_E_FORMAT, path, "", "do not have config.json's shapes");
+    berth_status of_names = raise(&missing, BERTH_E_FORMAT, path, " is missing", "are missing");
+    return of_names != BERTH_OK ? of_names : of_shapes != BERTH_OK ? of_shapes : of_types;
 }
 
 /* Tensors with names of a backbone that this configuration has no parameter for: more layers than it says, ...
  */
 static void log_surplus(const struct berth_model *m) {
     const struct model_pending *p = m->pending;
+    struct complaint surplus = {0};
     for (size_t i = 0; i < p->count; i++) {
         if (berth_model_find(m, p->sources[i].name) < 0)
-            berth_log(BERTH_LOG_WARN, "%s: the tensor '%s' is not used: config.json has no place for it",
-                      p->folder, p->sources[i].tensor->name);
+            complain(&surplus, "'%.100s'", p->sources[i].tensor->name);
     }
+    if (surplus.count == 1)
+        berth_log(BERTH_LOG_WARN, "%s: the tensor %s is not used: config.json has no place for it", p->folder,
+                  surplus.list.failed ? "" : surplus.list.data);
+    if (surplus.count > 1)
+        berth_log(BERTH_LOG_WARN, "%s: %zu tensors are not used: config.json has no place for them: %s",
+                  p->folder, surplus.count, surplus.list.failed ? "" : surplus.list.data);
+    berth_str_deinit(&surplus.list);
 }
 
 static berth_status load_weights(struct berth_model *m, const char *folder) {
@@ -243,13 +267,12 @@ static berth_status load_weights(struct berth_model *m, const char *folder) {
     BERTH_TRY(berth_calloc(&p, 1, sizeof *p));
     m->pending = p;
     BERTH_TRY(berth_strdup(&p->folder, folder));
-    BERTH_TRY(open_weights(&p->file, folder));
+    BERTH_TRY(weights_open(&p->weights, folder));
     BERTH_TRY(read_heads(m, folder));
     BERTH_TRY(sort_tensors(p));
     m->config.pooler = model_pending_find(p, "pooler.dense.weight") != NULL;
     BERTH_TRY(param_spec_build(m));
-    for (int i = 0; i < m->parameter_count; i++)
-        BERTH_TRY(check_parameter(p, &m->parameters[i]));
+    BERTH_TRY(check_parameters(m));
     log_surplus(m);
     return BERTH_OK;
 }

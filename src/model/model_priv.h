@@ -40,15 +40,78 @@ enum tensor_use tensor_name_read(const char *file_name, struct berth_str *out);
 /* The name a parameter gets in a written folder of this family; prefix: "", "bert." or "distilbert.". */
 void tensor_name_write(const char *name, bool distilbert, const char *prefix, struct berth_str *out);
 
+/* ---- torch_zip.c: members of a zip archive; views of its bytes */
+struct zip_member {
+    const char *name; /* not ended by a zero byte */
+    size_t name_length;
+    const unsigned char *data;
+    size_t size;
+    bool stored; /* data are its bytes as they are: not compressed, not encrypted */
+};
+struct zip_members {
+    struct zip_member *list; /* [count] sorted by name */
+    size_t count;
+};
+/* `file` is the name in messages. Every member's bytes lie within `bytes`. */
+berth_status zip_members_read(struct zip_members *out, const char *file, const unsigned char *bytes,
+                              size_t size) BERTH_CHECKED;
+void zip_members_deinit(struct zip_members *m);
+const struct zip_member *zip_members_find(const struct zip_members *m, const char *name, size_t length);
+
+/* ---- torch_pickle.c: the dictionary of tensors in a PyTorch checkpoint */
+struct torch_tensor {
+    char *name;        /* owned */
+    const char *dtype; /* as in safetensors: "F32", ... */
+    int element_bytes, rank;
+    int64_t shape[8], count;
+    int64_t offset, storage_elements; /* elements */
+    const char *storage_key;          /* in the pickle */
+    size_t storage_key_length;
+    bool contiguous; /* rows one after the other */
+};
+struct torch_tensors {
+    struct torch_tensor *list;
+    size_t count;
+};
+/* Executes nothing. Views of `bytes` (storage_key). */
+berth_status torch_pickle_read(struct torch_tensors *out, const char *file, const void *bytes,
+                               size_t size) BERTH_CHECKED;
+void torch_tensors_deinit(struct torch_tensors *t);
+
+/* ---- torch_file.c: pytorch_model.bin as tensors that are views of its map */
+struct torch_file;
+berth_status torch_file_open(struct torch_file **out, const char *path) BERTH_CHECKED;
+void torch_file_close(struct torch_file *f); /* NULL is allowed */
+size_t torch_file_count(const struct torch_file *f);
+const struct berth_safetensor *torch_file_at(const struct torch_file *f, size_t index);
+
+/* ---- weights.c: all tensors of a folder, from one file or several */
+struct weights_file {
+    char *name; /* in the folder; owned */
+    struct berth_safetensors *safe;
+    struct torch_file *torch; /* one of the two */
+};
+struct model_weights {
+    char *path; /* the file that was found first, for messages: weights or index; owned */
+    struct weights_file *files;
+    size_t file_count, file_capacity;
+    const struct berth_safetensor **tensors; /* [count] sorted by name; borrowed from the files */
+    size_t count, capacity;
+};
+/* model.safetensors, its index of several, pytorch_model.bin, its index: the first that is there. */
+berth_status weights_open(struct model_weights *out, const char *folder) BERTH_CHECKED;
+void weights_close(struct model_weights *w);
+const struct berth_safetensor *weights_find(const struct model_weights *w, const char *name);
+
 /* ---- model_folder.c: tensors of a folder that wait for berth_model_allocate */
 struct model_source {
     char *name; /* berth's; owned */
     const struct berth_safetensor *tensor;
 };
 struct model_pending {
-    struct berth_safetensors *file; /* owned */
-    char *folder;                   /* owned */
-    struct model_source *sources;   /* [count] sorted by name */
+    struct model_weights weights; /* owned */
+    char *folder;                 /* owned */
+    struct model_source *sources; /* [count] sorted by name */
     size_t count, capacity;
 };
 void model_pending_free(struct model_pending *p);

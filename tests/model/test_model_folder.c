@@ -393,7 +393,7 @@ static void surplus_tensors_are_named_in_the_log(void **state) {
     log_capture_begin();
     check_ok(berth_model_load(&loaded, device, folder));
     logged = log_capture_end();
-    if (strstr(logged, "2 tensors are not used: classifier.weight, classifier.bias") == NULL ||
+    if (strstr(logged, "2 tensors are not used: classifier.bias, classifier.weight") == NULL ||
         strstr(logged, "the tensor 'encoder.layer.2.output.dense.bias' is not used") == NULL)
         fail_msg("logged: %s", logged);
     free(logged);
@@ -507,6 +507,16 @@ static void damaged_folders_are_refused(void **state) {
     check_load_fails(BERTH_E_FORMAT,
                      "'encoder.layer.0.intermediate.dense.weight' has shape [40, 24], expected [44, 24]");
     save(m);
+    replace_text("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
+    check_load_fails(BERTH_E_FORMAT, "16 tensors are missing: 'encoder.layer.2.attention.self.query.weight', ");
+    if (strstr(berth_error_text(), "'encoder.layer.2.attention.output.dense.bias', ...") == NULL)
+        fail_msg("not eight of them are named: %s", berth_error_text());
+    save(m);
+    replace_text("config.json", "\"hidden_size\": 24", "\"hidden_size\": 27");
+    check_load_fails(BERTH_E_FORMAT,
+                     "tensors do not have config.json's shapes: 'embeddings.word_embeddings.weight' has shape "
+                     "[50, 24], expected [50, 27], ");
+    save(m);
     replace_text("config.json", "\"vocab_size\": 50", "\"vocab_size\": 49");
     check_load_fails(BERTH_E_FORMAT, "vocab.txt: 50 tokens, but config.json says vocab_size 49");
     save(m);
@@ -538,9 +548,9 @@ static void damaged_folders_are_refused(void **state) {
     assert_int_equal(unlink(path), 0);
     check_load_fails(BERTH_E_IO, "no model.safetensors in this folder");
     model_put_text(folder, "pytorch_model.bin", "PK");
-    check_load_fails(BERTH_E_UNSUPPORTED, "pytorch_model.bin: berth reads safetensors only");
+    check_load_fails(BERTH_E_FORMAT, "pytorch_model.bin: the archive's end is missing");
     model_put_text(folder, "model.safetensors.index.json", "{}");
-    check_load_fails(BERTH_E_UNSUPPORTED, "weights in several files");
+    check_load_fails(BERTH_E_FORMAT, "model.safetensors.index.json: 'weight_map' is missing");
     free(path);
     path = model_path(folder, "config.json");
     assert_int_equal(unlink(path), 0);
