@@ -57,6 +57,13 @@ struct berth_dropout {
     const int32_t *position; /* [rows] position in its sequence; unused by attention */
 };
 
+/* Losses of a number y against its target, e = y - target. */
+enum berth_error_kind {
+    BERTH_ERROR_SQUARED,  /* e² */
+    BERTH_ERROR_ABSOLUTE, /* |e| */
+    BERTH_ERROR_HUBER     /* e²/2 where |e| <= delta, else delta (|e| - delta/2) */
+};
+
 typedef struct berth_stream berth_stream; /* the backend's own: pass the device's to every operation */
 
 struct berth_ops {
@@ -175,6 +182,88 @@ struct berth_ops {
                                   int64_t rows, int64_t classes, float smoothing, enum berth_dtype dtype,
                                   berth_stream *stream);
 
+    /* focal (Lin et al., arXiv 1708.02002): loss = -w[y] (1 - p[y])^gamma log p[y],  p = softmax(z) */
+    int (*focal_forward)(float *loss /* [R] */, float *lse /* [R] */, const void *logits /* [R, K] */,
+                         const int32_t *labels /* [R] */, const float *class_weight /* [K] or NULL */, int64_t rows,
+                         int64_t classes, float gamma, enum berth_dtype dtype, berth_stream *stream);
+    int (*focal_backward)(void *dlogits /* [R, K] */, const float *dloss /* [R] */, const void *logits /* [R, K] */,
+                          const float *lse /* [R] */, const int32_t *labels /* [R] */,
+                          const float *class_weight /* [K] or NULL */, int64_t rows, int64_t classes, float gamma,
+                          enum berth_dtype dtype, berth_stream *stream);
+
+    /* ---- binary cross-entropy of K answers a row: loss = 1/n Σ_k l[k] over the n targets that are not negative,
+     *   l = w t' (1-p)^gamma softplus(-z) + (1-t') p^gamma softplus(z),  p = sigmoid(z),  t' = t (1-s) + s/2
+     * w: weights of the positive side, or 1. label negative: the row is masked; so is one with n = 0. */
+    int (*bce_forward)(float *loss /* [R] */, const void *logits /* [R, K] */, const float *targets /* [R, K] */,
+                       const int32_t *labels /* [R] */, const float *positive_weight /* [K] or NULL */,
+                       int64_t rows, int64_t classes, float smoothing, float gamma, enum berth_dtype dtype,
+                       berth_stream *stream);
+    int (*bce_backward)(void *dlogits /* [R, K] */, const float *dloss /* [R] */, const void *logits /* [R, K] */,
+                        const float *targets /* [R, K] */, const int32_t *labels /* [R] */,
+                        const float *positive_weight /* [K] or NULL */, int64_t rows, int64_t classes,
+                        float smoothing, float gamma, enum berth_dtype dtype, berth_stream *stream);
+
+    /* ---- a number against its target; label negative: masked */
+    int (*error_forward)(float *loss /* [R] */, const void *y /* [R] */, const float *target /* [R] */,
+                         const int32_t *labels /* [R] */, int64_t rows, enum berth_error_kind kind, float delta,
+                         enum berth_dtype dtype, berth_stream *stream);
+    int (*error_backward)(void *dy /* [R] */, const float *dloss /* [R] */, const void *y /* [R] */,
+                          const float *target /* [R] */, const int32_t *labels /* [R] */, int64_t rows,
+                          enum berth_error_kind kind, float delta, enum berth_dtype dtype, berth_stream *stream);
+
+    /* ---- similarity. y = scale x / norm, norm = max(|x|, 1e-12) of each row */
+    int (*normalize_forward)(void *y /* [R, H] */, float *norm /* [R] */, const void *x /* [R, H] */, int64_t rows,
+                             int64_t hidden, float scale, enum berth_dtype dtype, berth_stream *stream);
+    int (*normalize_backward)(void *dx /* [R, H] */, const void *dy /* [R, H] */, const void *y /* [R, H] */,
+                              const float *norm /* [R] */, int64_t rows, int64_t hidden, float scale,
+                              enum berth_dtype dtype, berth_stream *stream);
+    /* y[r] = Σ_j a[r, j] b[r, j] */
+    int (*row_dot_forward)(float *y /* [R] */, const void *a /* [R, H] */, const void *b /* [R, H] */, int64_t rows,
+                           int64_t hidden, enum berth_dtype dtype, berth_stream *stream);
+    int (*row_dot_backward)(void *da /* [R, H] or NULL */, void *db /* [R, H] or NULL */,
+                            const float *dy /* [R] */, const void *a /* [R, H] */, const void *b /* [R, H] */,
+                            int64_t rows, int64_t hidden, enum berth_dtype dtype, berth_stream *stream);
+    /* CoSENT: one number for all rows, lse = log(1 + Σ e^(scale (y[j] - y[i]))) over the pairs with target[i] >
+     * target[j]; it is the loss of each row that is not masked (label negative), so their mean is it. */
+    int (*cosent_forward)(float *loss /* [R] */, float *lse /* [1] */, const float *y /* [R] */,
+                          const float *target /* [R] */, const int32_t *labels /* [R] */, int64_t rows, float scale,
+                          berth_stream *stream);
+    int (*cosent_backward)(float *dy /* [R] */, const float *dloss /* [R] */, const float *y /* [R] */,
+                           const float *target /* [R] */, const int32_t *labels /* [R] */,
+                           const float *lse /* [1] */, int64_t rows, float scale, berth_stream *stream);
+
+    /* ---- linear-chain CRF (Lafferty et al. 2001). Sequence s is rows cu_items[s] .. cu_items[s+1]-1 of the logits;
+     * a path y scores start[y_0] + Σ_t z[t, y_t] + Σ_t transitions[y_{t-1}, y_t] + end[y_last].
+     *   loss = log Σ_paths e^score - log Σ_{paths that agree with the labels} e^score
+     * label negative: any tag agrees, so a missing one is summed over. The loss stands at a sequence's first row, the
+     * other rows have 0. alpha: messages of both sums, saved for backward. */
+    size_t (*crf_workspace)(int64_t rows, int64_t sequences, int64_t classes, int backward);
+    int (*crf_forward)(float *loss /* [R] */, float *alpha /* [2, R, K] */, const void *logits /* [R, K] */,
+                       const float *transitions /* [K from, K to] */, const float *start /* [K] */,
+                       const float *end /* [K] */, const int32_t *labels /* [R] */,
+                       const int32_t *cu_items /* [S+1] */, void *workspace, int64_t rows, int64_t sequences,
+                       int64_t classes, enum berth_dtype dtype, berth_stream *stream);
+    /* dloss is read at a sequence's first row. */
+    int (*crf_backward)(void *dlogits /* [R, K] */, float *dtransitions /* [K, K] += or NULL */,
+                        float *dstart /* [K] += or NULL */, float *dend /* [K] += or NULL */,
+                        const float *dloss /* [R] */, const void *logits /* [R, K] */,
+                        const float *alpha /* [2, R, K] */, const float *transitions, const float *start,
+                        const float *end, const int32_t *labels /* [R] */, const int32_t *cu_items /* [S+1] */,
+                        void *workspace, int64_t rows, int64_t sequences, int64_t classes, enum berth_dtype dtype,
+                        berth_stream *stream);
+
+    /* ---- a learnt mix of layers (Peters et al., arXiv 1802.05365), one layer a call:
+     *   y = prior + gamma[0] s[layer] x,  s = softmax(w)       prior NULL: 0; y may be prior's memory */
+    int (*mix_forward)(void *y /* [n] */, const void *prior /* [n] or NULL */, const void *x /* [n] */,
+                       const float *w /* [layers] */, const float *gamma /* [1] */, int64_t n, int64_t layers,
+                       int64_t layer, enum berth_dtype dtype, berth_stream *stream);
+    size_t (*mix_workspace)(int64_t n);
+    int (*mix_backward)(void *dx /* [n] (+)= or NULL */, float *dw /* [layers] += or NULL */,
+                        float *dgamma /* [1] += or NULL */, const void *dy /* [n] */, const void *x /* [n] */,
+                        const float *w /* [layers] */, const float *gamma /* [1] */, void *workspace, int64_t n,
+                        int64_t layers, int64_t layer, int accumulate, enum berth_dtype dtype,
+                        berth_stream *stream);
+
     /* ---- AdamW (Loshchilov & Hutter, arXiv 1711.05101), g' = grad_scale[0] g:
      *   m = b1 m + (1-b1) g',  v = b2 v + (1-b2) g'²,
      *   p -= lr (m / c1 / (sqrt(v / c2) + eps) + decay p),  c = 1 - b^t by the caller */
@@ -195,6 +284,7 @@ enum berth_cpu_error {
 #define BERTH_CPU_ISA_MAP(X) X(base) X(avx2) X(avx512)
 #define BERTH_CPU_FAMILY_MAP(X, isa)                                                                         \
     X(isa, attention) X(isa, layernorm) X(isa, gelu) X(isa, embedding) X(isa, softmax_ce) X(isa, dropout)    \
+    X(isa, item_loss) X(isa, similarity) X(isa, crf) X(isa, mix)                                             \
     X(isa, gather) X(isa, reduce) X(isa, optim) X(isa, elementwise) X(isa, gemm_ref)
 #define BERTH_CPU_DECLARE(isa, family) void berth_cpu_table_##family##_##isa(struct berth_ops *ops);
 #define BERTH_CPU_DECLARE_ISA(isa) BERTH_CPU_FAMILY_MAP(BERTH_CPU_DECLARE, isa)

@@ -119,6 +119,38 @@ berth_status berth_op_mean_pool(struct berth_tape *tape, struct berth_tensor **o
 /* [R] item losses of logits [R, K]; labels in device memory, -1 masked */
 berth_status berth_op_cross_entropy(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *logits,
                                     const int32_t *labels, const float *class_weight, float smoothing) BERTH_CHECKED;
+/* [R] focal losses of logits [R, K]; labels as above */
+berth_status berth_op_focal(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *logits,
+                            const int32_t *labels, const float *class_weight, float gamma) BERTH_CHECKED;
+/* [R] binary cross-entropies of logits [R, K] against targets [R, K] (negative: masked); positive_weight [K] or NULL */
+berth_status berth_op_bce(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *logits,
+                          const float *targets, const int32_t *labels, const float *positive_weight, float smoothing,
+                          float gamma) BERTH_CHECKED;
+/* [R] losses of numbers y [R, 1] against target [R]; delta: huber's */
+berth_status berth_op_error(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *y,
+                            const float *target, const int32_t *labels, enum berth_error_kind kind,
+                            float delta) BERTH_CHECKED;
+/* [R, H] = scale x / |x|, a row at a time */
+berth_status berth_op_normalize(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                                float scale) BERTH_CHECKED;
+/* [R, 1] float: a·b of each row of a and b [R, H] */
+berth_status berth_op_row_dot(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *a,
+                              struct berth_tensor *b) BERTH_CHECKED;
+/* [R] CoSENT of numbers y [R, 1]: each row that is not masked has the whole loss */
+berth_status berth_op_cosent(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *y,
+                             const float *target, const int32_t *labels, float scale) BERTH_CHECKED;
+/* [R] of logits [R, K]: a sequence's loss at its first row, 0 at the others; transitions [K, K], start and end [K] are
+ * parameters; cu_items [S+1] in device memory, every sequence has a row */
+berth_status berth_op_crf(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *logits,
+                          struct berth_tensor *transitions, struct berth_tensor *start, struct berth_tensor *end,
+                          const int32_t *labels, const int32_t *cu_items, int64_t sequences) BERTH_CHECKED;
+/* [T, H] = prior + gamma softmax(w)[layer] x; prior NULL: without; w [layers] and gamma [1] are parameters */
+berth_status berth_op_mix(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *prior,
+                          struct berth_tensor *x, struct berth_tensor *w, struct berth_tensor *gamma,
+                          int64_t layer) BERTH_CHECKED;
+/* factor x, of x's shape; float */
+berth_status berth_op_scale(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                            float factor) BERTH_CHECKED;
 /* [1] = scale Σ x */
 berth_status berth_op_scaled_sum(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
                                  float scale) BERTH_CHECKED;

@@ -25,6 +25,15 @@
     X(GATHER_ROWS, gather_rows)                                                                                \
     X(MEAN_POOL, mean_pool)                                                                                    \
     X(CROSS_ENTROPY, cross_entropy)                                                                            \
+    X(FOCAL, focal)                                                                                            \
+    X(BCE, bce)                                                                                                \
+    X(ERROR, error)                                                                                            \
+    X(NORMALIZE, normalize)                                                                                    \
+    X(ROW_DOT, row_dot)                                                                                        \
+    X(COSENT, cosent)                                                                                          \
+    X(CRF, crf)                                                                                                \
+    X(MIX, mix)                                                                                                \
+    X(SCALE, scale)                                                                                            \
     X(SCALED_SUM, scaled_sum)                                                                                  \
     X(ADD, add)
 

@@ -242,6 +242,78 @@ static berth_status sums(struct berth_tape *t, struct berth_tensor **p, struct b
     return BERTH_OK;
 }
 
+/* item losses of one product, weighted differently */
+static berth_status head_losses(struct berth_tape *t, struct berth_tensor **p, struct berth_tensor **y) {
+    static const float targets[T * K] = {1, 0, 1,  0, 0, 1, -1, 1, 1, 0, 1, 0, 1, 1, 0, 0, 0,
+                                         1, 1, -1, 0, 1, 0, 0,  0, 1, 1, 0, 0, 1, 1, 0, 0};
+    struct berth_tensor *z = NULL, *focal = NULL, *bce = NULL, *a = NULL, *b = NULL;
+    BERTH_TRY(berth_op_linear(t, &z, p[0], p[1], p[2]));
+    BERTH_TRY(berth_op_focal(t, &focal, z, labels, weights, 2.0f));
+    BERTH_TRY(berth_op_bce(t, &bce, z, targets, labels, weights, 0.1f, 1.5f));
+    BERTH_TRY(berth_op_scaled_sum(t, &a, focal, 0.5f));
+    BERTH_TRY(berth_op_scaled_sum(t, &b, bce, 0.25f));
+    BERTH_TRY(berth_op_add(t, y, a, b));
+    struct berth_tensor *const all[] = {z, focal, bce, a, b};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        berth_tape_drop(t, all[i]);
+    return BERTH_OK;
+}
+
+/* cosines of rows and their losses: s = |a||b| products; CoSENT and squared errors of the same numbers */
+static berth_status similarities(struct berth_tape *t, struct berth_tensor **p, struct berth_tensor **y) {
+    static const float target[T] = {0.1f, 0.9f, 0.9f, 0.5f, -0.3f, 0.2f, 1, 0, 0.4f, 0.4f, -1};
+    struct berth_tensor *a = NULL, *u = NULL, *v = NULL, *s = NULL, *loss[2] = {0}, *sum[3] = {0};
+    BERTH_TRY(berth_op_linear(t, &a, p[0], p[1], NULL));
+    BERTH_TRY(berth_op_normalize(t, &u, a, 1.0f));
+    BERTH_TRY(berth_op_normalize(t, &v, p[2], 3.0f));
+    BERTH_TRY(berth_op_row_dot(t, &s, u, v));
+    BERTH_TRY(berth_op_cosent(t, &loss[0], s, target, labels, 2.0f));
+    BERTH_TRY(berth_op_error(t, &loss[1], s, target, labels, BERTH_ERROR_SQUARED, 0.0f));
+    BERTH_TRY(berth_op_scaled_sum(t, &sum[0], loss[0], 0.1f));
+    BERTH_TRY(berth_op_scaled_sum(t, &sum[1], loss[1], 0.3f));
+    BERTH_TRY(berth_op_scale(t, &sum[2], sum[1], -2.0f));
+    BERTH_TRY(berth_op_add(t, y, sum[0], sum[2]));
+    struct berth_tensor *const all[] = {a, u, v, s, loss[0], loss[1], sum[0], sum[1], sum[2]};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        berth_tape_drop(t, all[i]);
+    return BERTH_OK;
+}
+
+/* a product of two activations, as in-batch negatives have it: x and w both come from the same rows */
+static berth_status cross_scores(struct berth_tape *t, struct berth_tensor **p, struct berth_tensor **y) {
+    struct berth_tensor *a = NULL, *b = NULL, *u = NULL, *v = NULL, *z = NULL;
+    BERTH_TRY(berth_op_normalize(t, &a, p[0], 2.0f));
+    BERTH_TRY(berth_op_linear(t, &b, a, p[1], NULL));
+    BERTH_TRY(berth_op_gather_rows(t, &u, b, picked, 3));
+    BERTH_TRY(berth_op_gather_rows(t, &v, b, reversed, 3));
+    BERTH_TRY(berth_op_linear(t, &z, u, v, NULL));
+    BERTH_TRY(berth_op_cross_entropy(t, y, z, reversed, NULL, 0.0f));
+    struct berth_tensor *const all[] = {a, b, u, v, z};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        berth_tape_drop(t, all[i]);
+    return BERTH_OK;
+}
+
+/* sequences of 1, 4 and 6 words; the second has a missing tag */
+static berth_status chain(struct berth_tape *t, struct berth_tensor **p, struct berth_tensor **y) {
+    return berth_op_crf(t, y, p[0], p[1], p[2], p[3], labels, cu_seqlens, 3);
+}
+
+/* three layers mixed, the first read by the others too */
+static berth_status mixed(struct berth_tape *t, struct berth_tensor **p, struct berth_tensor **y) {
+    struct berth_tensor *h[3] = {0}, *m[2] = {0};
+    BERTH_TRY(berth_op_linear(t, &h[0], p[0], p[1], NULL));
+    BERTH_TRY(berth_op_linear(t, &h[1], h[0], p[1], NULL));
+    BERTH_TRY(berth_op_linear(t, &h[2], h[1], p[1], NULL));
+    BERTH_TRY(berth_op_mix(t, &m[0], NULL, h[0], p[2], p[3], 0));
+    BERTH_TRY(berth_op_mix(t, &m[1], m[0], h[1], p[2], p[3], 1));
+    BERTH_TRY(berth_op_mix(t, y, m[1], h[2], p[2], p[3], 2));
+    struct berth_tensor *const all[] = {h[0], h[1], h[2], m[0], m[1]};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        berth_tape_drop(t, all[i]);
+    return BERTH_OK;
+}
+
 static const struct graph graphs[] = {
     {"linear", linear, 1, {{T, H}, {F, H}, {F}}},
     {"linear_twice", linear_twice, 2, {{T, H}, {F, H}, {K, F}}},
@@ -263,6 +335,11 @@ static const struct graph graphs[] = {
     {"gather_and_pool", gather_and_pool, 7, {{T, H}, {H, H}}},
     {"losses", losses, 10, {{T, H}, {K, H}, {K}}},
     {"sums", sums, 6, {{T, H}, {H}}},
+    {"head_losses", head_losses, 6, {{T, H}, {K, H}, {K}}},
+    {"similarities", similarities, 10, {{T, H}, {H, H}, {T, H}}},
+    {"cross_scores", cross_scores, 6, {{T, H}, {H, H}}},
+    {"crf", chain, 1, {{T, K}, {K, K}, {K}, {K}}},
+    {"mix", mixed, 6, {{T, H}, {H, H}, {3}, {1}}},
 };
 enum { GRAPHS = sizeof graphs / sizeof graphs[0] };
 
