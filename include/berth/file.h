@@ -62,7 +62,8 @@ void berth_names_free(char **names, size_t count);
 /* Removes a file, a link (not what it names) or a folder with all it holds; what is not there is no error. */
 berth_status berth_remove_tree(const char *path) BERTH_CHECKED;
 
-/* Adds one line at the end of an open log-like file and flushes it to the system. */
+/* Adds bytes, or one line, at the end of a log-like file, in one write; the file is made when it is not there. */
+berth_status berth_file_append(const char *path, const void *data, size_t size) BERTH_CHECKED;
 berth_status berth_file_append_line(const char *path, const char *line) BERTH_CHECKED;
 /* Cuts a file to a size (metrics are cut back to a checkpoint's step). */
 berth_status berth_file_truncate(const char *path, int64_t size) BERTH_CHECKED;

@@ -102,6 +102,8 @@ struct berth_progress {
     int64_t epoch;
     int64_t tokens;            /* since the last report */
     double tokens_per_second;
+    double utilisation;        /* model FLOP/s over peak_flops; NaN: not known */
+    double peak_flops;         /* a second: one large matrix product, measured on this device before the first step */
     double seconds_left;
     double loss, lr, grad_norm; /* loss: mean of the steps since the last report */
     int task_count;

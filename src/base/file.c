@@ -234,22 +234,30 @@ void berth_file_unmap(struct berth_file_map *map) {
     *map = (struct berth_file_map){0};
 }
 
-berth_status berth_file_append_line(const char *path, const char *line) {
+berth_status berth_file_append(const char *path, const void *data, size_t size) {
     berth_status status = BERTH_OK;
-    struct berth_str s;
-    berth_str_init(&s);
-    int fd = -1;
-    berth_str_add(&s, line);
-    berth_str_add(&s, "\n");
-    if (s.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "%s: out of memory: a line of %zu bytes", path, strlen(line));
-    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
-    BERTH_TRY_OUT(write_all(fd, s.data, s.length, path)); /* one write: a reader sees whole lines */
+    BERTH_TRY_OUT(write_all(fd, data, size, path)); /* one write: a reader sees whole lines */
     int closed = close(fd);
     fd = -1;
     if (closed != 0) BERTH_FAIL_OUT(BERTH_E_IO, "%s: cannot be closed: %s", path, strerror(errno));
 out:
     if (fd >= 0) close(fd);
+    return status;
+}
+
+berth_status berth_file_append_line(const char *path, const char *line) {
+    berth_status status = BERTH_OK;
+    struct berth_str s;
+    berth_str_init(&s);
+    berth_str_add(&s, line);
+    berth_str_add(&s, "\n");
+    if (s.failed)
+        status = berth_error_set(BERTH_E_MEMORY, __FILE__, __LINE__, "%s: out of memory: a line of %zu bytes",
+                                 path, strlen(line));
+    else
+        status = berth_file_append(path, s.data, s.length);
     berth_str_deinit(&s);
     return status;
 }

@@ -36,7 +36,9 @@ static void add_losses(struct berth_str *s, const struct berth_progress *p, int 
 }
 
 static void add_speed(struct berth_str *s, const struct berth_progress *p) {
-    berth_str_addf(s, "  %.0f tokens/s  ", p->tokens_per_second);
+    berth_str_addf(s, "  %.0f tokens/s", p->tokens_per_second);
+    if (!isnan(p->utilisation)) berth_str_addf(s, " %.0f%% of peak", 100 * p->utilisation);
+    berth_str_add(s, "  ");
     add_duration(s, p->seconds_left);
     berth_str_add(s, " left");
 }

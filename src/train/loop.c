@@ -155,6 +155,12 @@ static berth_status run_steps(struct berth_trainer *t) {
     BERTH_TRY(berth_trainer_plan(t, &plan));
     record_plan(t, plan);
     free(plan);
+    BERTH_TRY(speed_measure_peak(t));
+    record_note(
+        t,
+        "peak of this device: %.1f GFLOP/s (one large matrix product, measured now); model FLOP utilisation "
+        "counts against it",
+        t->peak_flops / 1e9);
     t->last_log = t->last_checkpoint = berth_time_seconds();
     while (!selection_done(t)) {
         BERTH_TRY(train_step(t));

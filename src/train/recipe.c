@@ -76,6 +76,7 @@ berth_status recipe_read(struct recipe *r, const struct berth_config *c) {
                                                                                   : BERTH_SCHEDULE_CONSTANT;
     r->keep = berth_config_int(c, "checkpoint.keep");
     r->keep_every = berth_config_int(c, "checkpoint.keep_every");
+    r->tensorboard = berth_config_bool(c, "log.tensorboard");
     r->keep_best = berth_config_bool(c, "checkpoint.best");
     if (berth_config_has(c, "train.batch_tokens") &&
         berth_config_int(c, "train.batch_tokens") < berth_config_int(c, "model.max_length"))

@@ -1,13 +1,13 @@
 /* record.c: what is told of a run: to the observer, to RUN/log.txt, and as numbers to RUN/metrics.jsonl.
  *
- *   {"type":"step","step":40,"epoch":1.25,"loss":0.61,"lr":3e-05,"grad_norm":1.2,"tokens":10240,"tokens_per_second":5120,
- *    "tasks":{"intent":{"loss":0.3,"weight":1},...}}                  means over the steps since the line
- * before
+ *   {"type":"step","step":40,"epoch":1.25,"loss":0.61,"lr":3e-05,"grad_norm":1.2,"tokens":10240,"tokens_total":99000,
+ *    "tokens_per_second":5120,"utilisation":0.31,"tasks":{"intent":{"loss":0.3,"weight":1,"share":0.5,"steps":20},...}}
+ *                                        losses: means over the steps since the line before; tokens: their sum
  *   {"type":"eval","split":"dev","step":40,"scores":{"intent":{"accuracy":0.97,...},...},"best":true}
  *
- * A number that is not finite is null. Only tokens_per_second depends on the clock: the other fields of a
- * resumed run are those of a run never stopped, so what a window has gathered is part of a checkpoint (struct
- * run_window). */
+ * The same numbers go to events.c, for TensorBoard. A number that is not finite is null. Only tokens_per_second
+ * and utilisation depend on the clock: the other fields of a resumed run are those of a run never stopped, so
+ * what a window has gathered is part of a checkpoint (struct run_window). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +83,7 @@ void record_step(struct berth_trainer *t, int64_t tokens, double seconds) {
     t->speed_steps++;
     t->speed_tokens += tokens;
     t->speed_seconds += seconds;
+    t->speed_flops += speed_step_flops(t);
 }
 
 static void format_window(struct berth_str *s, const struct berth_trainer *t, const struct berth_progress *p) {
@@ -94,8 +95,11 @@ static void format_window(struct berth_str *s, const struct berth_trainer *t, co
     add_number(s, p->lr);
     berth_str_add(s, ",\"grad_norm\":");
     add_number(s, p->grad_norm);
-    berth_str_addf(s, ",\"tokens\":%lld,\"tokens_per_second\":", (long long)p->tokens);
+    berth_str_addf(s, ",\"tokens\":%lld,\"tokens_total\":%lld,\"tokens_per_second\":", (long long)p->tokens,
+                   (long long)t->state.tokens);
     add_number(s, round(p->tokens_per_second));
+    berth_str_add(s, ",\"utilisation\":");
+    add_number(s, round(1e4 * p->utilisation) / 1e4);
     berth_str_add(s, ",\"tasks\":{");
     bool first = true;
     for (size_t i = 0; i < t->task_count; i++) {
@@ -107,7 +111,9 @@ static void format_window(struct berth_str *s, const struct berth_trainer *t, co
         add_number(s, p->task_losses[i]);
         berth_str_add(s, ",\"weight\":");
         add_number(s, t->weights[i]);
-        berth_str_add(s, "}");
+        berth_str_add(s, ",\"share\":");
+        add_number(s, t->share[i]);
+        berth_str_addf(s, ",\"steps\":%.0f}", t->state.window.task_steps[i]);
     }
     berth_str_add(s, "}}");
 }
@@ -121,6 +127,7 @@ static void log_progress(const struct berth_trainer *t, const struct berth_progr
         if (!isnan(p->task_losses[i])) berth_str_addf(&s, " %s %.4f", t->task_names[i], p->task_losses[i]);
     }
     berth_str_addf(&s, "  lr %.2e  norm %.3f  %.0f tokens/s", p->lr, p->grad_norm, p->tokens_per_second);
+    if (!isnan(p->utilisation)) berth_str_addf(&s, "  %.1f %% of peak", 100 * p->utilisation);
     if (!s.failed) log_line(t, s.data);
     berth_str_deinit(&s);
 }
@@ -135,6 +142,40 @@ static berth_status put_metrics(const struct berth_trainer *t, struct berth_str 
     return status;
 }
 
+/* The window's numbers for TensorBoard. */
+static berth_status put_event(const struct berth_trainer *t, const struct berth_progress *p) {
+    struct berth_str s;
+    if (!t->recipe.tensorboard) return BERTH_OK;
+    berth_str_init(&s);
+    event_add(&s, p->loss, "train/loss");
+    for (size_t i = 0; i < t->task_count; i++) {
+        event_add(&s, p->task_losses[i], "train/%s/loss", t->task_names[i]);
+        if (!isnan(p->task_losses[i])) event_add(&s, t->weights[i], "train/%s/weight", t->task_names[i]);
+    }
+    event_add(&s, p->lr, "train/lr");
+    event_add(&s, p->grad_norm, "train/grad_norm");
+    event_add(&s, t->epochs, "train/epoch");
+    event_add(&s, p->tokens_per_second, "speed/tokens_per_second");
+    event_add(&s, p->utilisation, "speed/utilisation");
+    berth_status status = event_write(t->folder.events, p->step, &s);
+    berth_str_deinit(&s);
+    return status;
+}
+
+static berth_status put_score_event(const struct berth_trainer *t, int64_t step,
+                                    const struct berth_scores *scores) {
+    struct berth_str s;
+    if (!t->recipe.tensorboard) return BERTH_OK;
+    berth_str_init(&s);
+    for (size_t i = 0; i < scores->count; i++) {
+        const struct berth_score *score = &scores->list[i];
+        event_add(&s, score->value, "%s/%s/%s", score->split, score->task, score->metric);
+    }
+    berth_status status = event_write(t->folder.events, step, &s);
+    berth_str_deinit(&s);
+    return status;
+}
+
 static void empty_window(struct berth_trainer *t) {
     struct run_window *w = &t->state.window;
     w->steps = w->tokens = 0;
@@ -142,7 +183,7 @@ static void empty_window(struct berth_trainer *t) {
     memset(w->task_loss, 0, t->task_count * sizeof *w->task_loss);
     memset(w->task_steps, 0, t->task_count * sizeof *w->task_steps);
     t->speed_steps = t->speed_tokens = 0;
-    t->speed_seconds = 0;
+    t->speed_seconds = t->speed_flops = 0;
     t->last_log = berth_time_seconds();
 }
 
@@ -163,6 +204,10 @@ berth_status record_report(struct berth_trainer *t) {
         .epoch = berth_feeder_epoch(t->feeder),
         .tokens = w->tokens,
         .tokens_per_second = t->speed_seconds > 0 ? (double)t->speed_tokens / t->speed_seconds : (double)NAN,
+        .utilisation = t->speed_seconds > 0 && t->peak_flops > 0
+                           ? t->speed_flops / t->speed_seconds / t->peak_flops
+                           : (double)NAN,
+        .peak_flops = t->peak_flops,
         .seconds_left = a_step * (double)(t->recipe.total_steps - t->state.step),
         .loss = w->loss / (double)w->steps,
         .lr = t->lr,
@@ -173,6 +218,7 @@ berth_status record_report(struct berth_trainer *t) {
     };
     format_window(&s, t, &p);
     BERTH_TRY_OUT(put_metrics(t, &s));
+    BERTH_TRY_OUT(put_event(t, &p));
     if (t->observer.progress != NULL) t->observer.progress(t->observer.user, &p);
     log_progress(t, &p);
     empty_window(t);
@@ -212,6 +258,7 @@ berth_status record_scores(struct berth_trainer *t, int64_t step, const struct b
     berth_status status = put_metrics(t, &s);
     berth_str_deinit(&s);
     BERTH_TRY(status);
+    BERTH_TRY(put_score_event(t, step, scores));
     if (t->observer.scores != NULL) t->observer.scores(t->observer.user, step, scores, best);
     for (size_t i = 0; i < scores->count; i++) {
         char line[256];

@@ -47,7 +47,8 @@ struct recipe {
     int64_t patience;   /* evaluations; 0: never */
     int64_t keep;       /* newest checkpoints */
     int64_t keep_every; /* steps whose multiples are kept; 0: none */
-    bool keep_best;     /* the checkpoint of the best model is written and kept */
+    bool tensorboard;
+    bool keep_best; /* the checkpoint of the best model is written and kept */
     struct berth_duration evaluate_every, checkpoint_every, log_every;
     const char **metric_of; /* [task_count] each task's own metric; owned, the texts are not */
 };
@@ -127,6 +128,8 @@ struct berth_trainer {
     double last_log, last_checkpoint; /* times, for durations in seconds */
     double speed_seconds; /* of the steps since the last report that this process took: for the speed */
     int64_t speed_tokens, speed_steps;
+    double speed_flops; /* of those steps */
+    double peak_flops;  /* a second, measured; 0: not measured */
     struct berth_scores dev_scores, test_scores;
 };
 
@@ -184,7 +187,8 @@ int64_t checkpoint_step_of(const char *name, size_t length);
  * one of a newer version is BERTH_E_VERSION, one of other inputs BERTH_E_USAGE. Metrics and events are cut back
  * to it. */
 berth_status checkpoint_restore(struct berth_trainer *t, bool *found) BERTH_CHECKED;
-/* Parts and parameters of the checkpoint of that step; the position of the run, its files and early stopping stay. */
+/* Parts and parameters of the checkpoint of that step; the position of the run, its files and early stopping
+ * stay. */
 berth_status checkpoint_restore_parts(struct berth_trainer *t, int64_t step) BERTH_CHECKED;
 
 /* ---- checkpoint_parts.c: what a checkpoint holds beside parameters, moments and run_state.
@@ -202,8 +206,9 @@ berth_status checkpoint_restore_parts(struct berth_trainer *t, int64_t step) BER
  *     BERTH_TRY(checkpoint_add_part(t, &(struct checkpoint_part){.name = "ema", .user = e, .pieces =
  * ema_pieces}));
  *
- * Restoring goes: the parts in the order they were added, then run_state and feeder, then parameters and moments; so a
- * `restored` that rebuilds feeder and store (another stage, another freezing) comes before what they hold. */
+ * Restoring goes: the parts in the order they were added, then run_state and feeder, then parameters and
+ * moments; so a `restored` that rebuilds feeder and store (another stage, another freezing) comes before what
+ * they hold. */
 struct checkpoint_pieces;
 struct checkpoint_part {
     const char *name; /* the folder of its datasets */
@@ -220,6 +225,19 @@ berth_status checkpoint_piece_device(struct checkpoint_pieces *p, const char *na
 berth_status checkpoint_tensor(struct checkpoint_pieces *p, const char *name, int64_t first,
                                int64_t count) BERTH_CHECKED;
 bool checkpoint_pieces_restoring(const struct checkpoint_pieces *p);
+
+/* ---- events.c: RUN/events.out.tfevents.berth */
+/* Adds one scalar to a summary; a number that is not finite is left out. */
+void event_add(struct berth_str *summary, double value, const char *fmt, ...) BERTH_PRINTF(3, 4);
+/* Appends the summary as one event; nothing where it is empty. */
+berth_status event_write(const char *path, int64_t step, struct berth_str *summary) BERTH_CHECKED;
+uint32_t event_crc32c(const void *data, size_t size);
+
+/* ---- speed.c */
+/* Sets t->peak_flops: what the device's product reaches on one large square. */
+berth_status speed_measure_peak(struct berth_trainer *t) BERTH_CHECKED;
+/* The model's floating-point operations of the step that the feeder prepared, forward and backward. */
+double speed_step_flops(const struct berth_trainer *t);
 
 /* ---- record.c */
 void record_note(struct berth_trainer *t, const char *fmt, ...) BERTH_PRINTF(2, 3);

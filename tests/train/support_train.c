@@ -243,13 +243,16 @@ void assert_same_file(const char *a, const char *b) {
 }
 
 char *read_metrics(const char *path) {
-    static const char KEY[] = "\"tokens_per_second\":";
+    static const char *const keys[] = {"\"tokens_per_second\":", "\"utilisation\":"};
     char *text = NULL;
     size_t size = 0;
     check(berth_file_read(&text, &size, path));
-    for (char *p = text; (p = strstr(p, KEY)) != NULL;) {
-        p += sizeof KEY - 1;
-        memmove(p, p + strcspn(p, ","), strlen(p + strcspn(p, ",")) + 1);
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+        for (char *p = text; (p = strstr(p, keys[k])) != NULL;) {
+            p += strlen(keys[k]);
+            size_t n = strcspn(p, ",");
+            memmove(p, p + n, strlen(p + n) + 1);
+        }
     }
     return text;
 }
