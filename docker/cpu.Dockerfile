@@ -10,7 +10,7 @@ RUN cmake --preset cpu -DBERTH_TESTS=OFF && cmake --build build --target berth b
 FROM debian:12-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        libdnnl2 libhdf5-103-1 libyaml-0-2 libjansson4 libxxhash0 libgomp1 \
+        libdnnl2 libhdf5-103-1 libyaml-0-2 libjansson4 libxxhash0 zlib1g libzstd1 libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home berth
 COPY --from=build /src/build/berth /src/build/berth-demo-data /usr/local/bin/

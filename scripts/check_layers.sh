@@ -33,6 +33,7 @@ exec awk '
         wrapped["yaml.h"] = "^src/base/yaml_tree\\.c$"
         wrapped["jansson.h"] = "^src/base/json"
         wrapped["xxhash.h"] = "^src/base/hash"
+        wrapped["zlib.h"] = wrapped["zstd.h"] = "^src/data/text_stream\\.c$"
         # kernels/: the C library, OpenMP and the compiler alone
         kernel_system = " assert.h float.h immintrin.h limits.h math.h omp.h stdbool.h stddef.h stdint.h stdio.h stdlib.h string.h "
     }

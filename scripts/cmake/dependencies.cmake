@@ -4,6 +4,8 @@ find_package(OpenMP REQUIRED COMPONENTS C)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 
 # HDF5: the serial library, by its own pkg-config file where the distribution ships one.
 pkg_search_module(HDF5 IMPORTED_TARGET hdf5-serial hdf5)

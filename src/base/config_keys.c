@@ -80,12 +80,16 @@ const struct berth_key berth_config_keys[] = {
     {.path = "data", .type = BERTH_KEY_NAMED, ANY, .unit = "", .required = true,
      .help = "Sources, by names of your choice: where rows come from. One source may carry labels of "
              "several tasks."},
-    {.path = "data.*.format", .type = BERTH_KEY_CHOICE, ANY, .choices = "tsv|seqfiles|lines|text", .unit = "",
+    {.path = "data.*.format", .type = BERTH_KEY_CHOICE, ANY, .choices = "tsv|csv|jsonl|conll|seqfiles|lines|text",
+     .unit = "",
      .required = true,
-     .help = "tsv: columns separated by tabs, without quotes. seqfiles: a folder with seq.in, seq.out and label, "
-             "one row a line. lines: `LABEL text`. text: a text a line, without labels."},
+     .help = "tsv: columns separated by tabs, without quotes. csv: RFC 4180, fields may be quoted. jsonl: an object a "
+             "line. conll: a word a line, tags in columns, an empty line behind each sentence. seqfiles: a folder with "
+             "seq.in, seq.out and label, one row a line. lines: `LABEL text`. text: a text a line, without labels. "
+             "Each may be compressed by gzip or zstd."},
     {.path = "data.*.text", .type = BERTH_KEY_COLUMN, ANY, .default_value = "0", .unit = "column",
-     .help = "The column of the text: a name, or a number from 0."},
+     .help = "The column of the text: a name (in jsonl a member; a.b is member b of the object a), or a number from "
+             "0."},
     {.path = "data.*.text_pair", .type = BERTH_KEY_COLUMN, ANY, .unit = "column",
      .help = "The column of a second text, for pairs of sentences."},
     {.path = "data.*.negative", .type = BERTH_KEY_COLUMN, ANY, .unit = "column",
@@ -95,7 +99,14 @@ const struct berth_key berth_config_keys[] = {
              "or the text itself. A cell of separators alone is a row "
              "with no label at all; an empty cell is a row that is not labelled."},
     {.path = "data.*.header", .type = BERTH_KEY_BOOL, ANY, .default_value = "true", .unit = "",
-     .help = "Whether the first line of a tsv file names the columns. Without it columns go by number."},
+     .help = "Whether the first line of a tsv or csv file names the columns. Without it columns go by number."},
+    {.path = "data.*.delimiter", .type = BERTH_KEY_STRING, ANY, .unit = "",
+     .help = "What stands between columns: tab, comma, semicolon, pipe, space, or one ASCII sign. Without it a comma "
+             "in csv, runs of spaces and tabs in conll."},
+    {.path = "data.*.encoding", .type = BERTH_KEY_CHOICE, ANY, .choices = "strict|replace|windows-1252",
+     .default_value = "strict", .unit = "",
+     .help = "strict: files are UTF-8, and a bad byte is an error. replace: bad bytes become U+FFFD, and are counted. "
+             "windows-1252: the old Western encoding."},
     {.path = "data.*.train", .type = BERTH_KEY_STRINGS, ANY, .unit = "file or folder",
      .help = "Training rows; several paths are read one after the other."},
     {.path = "data.*.dev", .type = BERTH_KEY_STRINGS, ANY, .unit = "file or folder",
@@ -113,6 +124,8 @@ const struct berth_key berth_config_keys[] = {
     {.path = "tasks.*.label", .type = BERTH_KEY_COLUMNS, ANY, .unit = "column",
      .help = "The column of the label: a name or a number; for seqfiles the file's name (label, "
              "seq.out), for lines `label`. A list gives each source its own. contrastive and mlm tasks have none."},
+    {.path = "tasks.*.comment", .type = BERTH_KEY_STRING, ANY, .unit = "key",
+     .help = "In conll files, the key of the comment line that carries a sentence's label: intent for '# intent: x'."},
     {.path = "tasks.*.scheme", .type = BERTH_KEY_CHOICE, ANY, .choices = "auto|plain|io|bio|iob1|bioes|bilou",
      .default_value = "auto", .unit = "",
      .help = "How the tags of a tagging task mark entities; plain: they mark none. auto tells it from the tags of "

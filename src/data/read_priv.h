@@ -36,9 +36,12 @@ struct label_spec {
     size_t task; /* index in the configuration */
     enum berth_task_kind kind;
     struct column column;             /* name NULL: contrastive and mlm tasks, which have none */
+    bool from_comment;                /* the column's name is the key of comment lines */
     enum berth_tag_scheme scheme;     /* declared; BERTH_TAG_SCHEME_COUNT: to be told from the tags */
     enum berth_tag_scheme convert_to; /* BERTH_TAG_SCHEME_COUNT: tags stay as they are */
 };
+
+enum text_encoding { ENCODING_STRICT, ENCODING_REPLACE, ENCODING_WINDOWS_1252 };
 
 struct source_spec {
     const struct berth_config *config; /* borrowed; NULL: not from a configuration */
@@ -49,7 +52,10 @@ struct source_spec {
     bool by_words;   /* text is split at white space and encoded word by word */
     bool keep_empty; /* format text: lines without a word are rows too */
     struct column text, text_pair, text_negative;
-    const char *separator;     /* between the labels of a cell */
+    const char *separator; /* between the labels of a cell */
+    bool separator_given;  /* not the key's default */
+    const char *delimiter; /* between columns: one byte, or NULL: the format's own */
+    enum text_encoding encoding;
     struct label_spec *labels; /* [label_count] in the order of tasks */
     size_t label_count;
     const char *const *paths[BERTH_SPLIT_COUNT]; /* [path_count] with the data folder in front */
@@ -87,27 +93,62 @@ berth_status spec_fail(const struct source_spec *spec, const char *key, const ch
 /* Whether labels of this kind are read from a column. */
 bool kind_has_label(enum berth_task_kind kind);
 
-/* ---- files and lines */
+/* ---- files, streams, lines */
 
 #define READER_MAX_FILES 3
 
 struct text_file {
     char *path; /* owned */
     struct berth_file_map map;
+    bool piped; /* instead of a map: bytes come from fd, which stays open */
+    int fd;
 };
 
-struct line_cursor {
+enum stream_kind { STREAM_PLAIN, STREAM_GZIP, STREAM_ZSTD };
+
+/* The text of a file as it comes, decompressed. */
+struct text_stream {
     const struct text_file *file;
-    size_t at;
+    const unsigned char *at, *end; /* ready to be read; the reader moves `at` */
+    bool ended;                    /* nothing comes behind `end` */
+    enum stream_kind kind;
+    unsigned char *buffer; /* owned; used up to `used` */
+    size_t used, capacity;
+    const unsigned char *input; /* [input_size] not decoded yet */
+    size_t input_size;
+    int64_t input_used; /* bytes of the file behind us */
+    bool input_ended;
+    unsigned char *pipe_buffer;
+    struct stream_decoder *decoder;
+};
+/* Tells the file's type by its first bytes. Other compressed types, and UTF-16, are BERTH_E_FORMAT. Close it
+ * after a failure too. */
+berth_status stream_open(struct text_stream *s, const struct text_file *file) BERTH_CHECKED;
+/* Adds bytes behind `end` (which moves, as `at` does), or sets `ended`. A damaged or cut archive is
+ * BERTH_E_FORMAT. */
+berth_status stream_more(struct text_stream *s) BERTH_CHECKED;
+void stream_close(struct text_stream *s);
+
+struct line_cursor {
+    struct text_stream stream;
+    enum text_encoding encoding;
     int64_t line; /* 1-based number of the line read last */
-    char *text;   /* that line, ended by a zero byte, without its line end; owned */
+    char *text;   /* that line in UTF-8, ended by a zero byte, without its line end; owned */
     size_t length;
     size_t capacity;
+    size_t end_size;  /* bytes of its line end: 0 (the last line), 1 (LF) or 2 (CRLF) */
+    int64_t replaced; /* characters replaced so far, and where the first one was */
+    int64_t replaced_line;
 };
-void line_cursor_init(struct line_cursor *l, const struct text_file *file); /* skips a byte order mark */
+/* Skips a byte order mark. Deinit after a failure too. */
+berth_status line_cursor_init(struct line_cursor *l, const struct text_file *file,
+                              enum text_encoding encoding) BERTH_CHECKED;
 void line_cursor_deinit(struct line_cursor *l);
-/* *more is false after the last line. Invalid UTF-8 and zero bytes are BERTH_E_FORMAT. */
+/* *more is false after the last line. What the encoding does not allow, zero bytes, and lines beyond 256 MiB
+ * are BERTH_E_FORMAT. */
 berth_status line_next(struct line_cursor *l, bool *more) BERTH_CHECKED;
+/* Whether the next line can be had without waiting for a pipe. */
+bool line_is_ready(const struct line_cursor *l);
 
 /* ---- readers */
 
@@ -138,8 +179,11 @@ struct reader {
 
 struct reader_format {
     const char *name;
-    bool has_columns; /* takes the keys text, text_pair, negative */
-    bool has_header;  /* takes the key header */
+    bool has_columns;   /* takes the keys text, text_pair, negative */
+    bool has_header;    /* takes the key header */
+    bool has_delimiter; /* takes the key delimiter */
+    bool has_comments;  /* tasks may take a label from comment lines: the key comment */
+    bool has_lists;     /* its lists come as lists: a text is one label */
     /* Checks columns and kinds that the tasks ask for; may fill in spec->by_words. */
     berth_status (*check)(struct source_spec *spec);
     /* Names of the files inside the folder `path` that this spec needs, or count 0: the path itself. */
@@ -150,6 +194,9 @@ struct reader_format {
     void (*close)(struct reader *r); /* (optional) frees what the state owns */
 };
 extern const struct reader_format reader_tsv;
+extern const struct reader_format reader_csv;
+extern const struct reader_format reader_jsonl;
+extern const struct reader_format reader_conll;
 extern const struct reader_format reader_lines;
 extern const struct reader_format reader_seqfiles;
 extern const struct reader_format reader_text;
@@ -194,5 +241,29 @@ berth_status table_open(struct reader *r, struct table *t) BERTH_CHECKED;
 berth_status table_next(struct reader *r, struct table *t, bool *more) BERTH_CHECKED;
 void table_deinit(struct table *t);
 berth_status table_add_cell(struct table *t, char *text, size_t size) BERTH_CHECKED;
+
+/* ---- JSON: a strict scanner (RFC 8259) over one value, in place */
+
+enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+
+struct json_scan {
+    char *at, *end;       /* *end is a zero byte; strings are unescaped in place behind `at` */
+    bool replace;         /* a lone surrogate becomes U+FFFD; else it is an error */
+    const char *found;    /* after a failure: what stands at `at` (NULL: the sign there) */
+    const char *expected; /* after a failure */
+};
+void json_space(struct json_scan *s);
+/* What the value at `at` is by its first sign; false: none begins there. */
+bool json_peek(struct json_scan *s, enum json_type *type);
+/* All below move `at` behind what they read and return false on a mistake. */
+bool json_skip(struct json_scan *s, int depth); /* any value */
+/* A string, unescaped, ended by a zero byte where its quote was. It holds no zero character. */
+bool json_string(struct json_scan *s, char **text, size_t *size);
+/* The name of a member and the colon behind it. The name may hold zero characters. */
+bool json_name(struct json_scan *s, char **text, size_t *size);
+/* A number, true, false or null: the text as written, not ended by a zero byte. */
+bool json_word(struct json_scan *s, char **text, size_t *size);
+/* The sign, with white space in front of it. */
+bool json_sign(struct json_scan *s, char sign, const char *expected);
 
 #endif /* BERTH_READ_PRIV_H */

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct reader_format *const FORMATS[] = {&reader_tsv, &reader_lines, &reader_seqfiles,
-                                                      &reader_text};
+static const struct reader_format *const FORMATS[] = {
+    &reader_tsv, &reader_csv, &reader_jsonl, &reader_conll, &reader_lines, &reader_seqfiles, &reader_text};
 
 const struct reader_format *reader_find(const char *name) {
     for (size_t i = 0; i < sizeof FORMATS / sizeof FORMATS[0]; i++)
@@ -49,7 +49,7 @@ berth_status reader_open(struct reader *r, const struct source_spec *spec, const
     r->files = files;
     r->file_count = file_count;
     for (size_t i = 0; i < file_count; i++)
-        line_cursor_init(&r->lines[i], &files[i]);
+        BERTH_TRY(line_cursor_init(&r->lines[i], &files[i], spec->encoding));
     r->row.label_count = spec->label_count;
     r->field_count = FIELD_OF_LABELS + spec->label_count;
     BERTH_TRY(berth_calloc(&r->row.labels, spec->label_count, sizeof *r->row.labels));
@@ -209,6 +209,8 @@ static berth_status read_label(struct reader *r, size_t label) {
         return BERTH_OK;
     }
     if (!trim(f)) return BERTH_OK;
+    if (kind == BERTH_TASK_MULTILABEL && r->spec->format->has_lists && !r->spec->separator_given)
+        return fail_field_text(r, field, "a list, or the key separator for texts that hold several labels");
     if (kind == BERTH_TASK_MULTILABEL) return split_labels(&r->lists[label], f, r->spec->separator, out);
     if (kind != BERTH_TASK_CLASSIFICATION && !berth_parse_double(f->text, &number))
         return fail_field_text(r, field, "a number");

@@ -115,6 +115,7 @@ static berth_status refuse_keys(const struct source_spec *spec, struct berth_are
         {"text_pair", f->has_columns, "no columns"},
         {"negative", f->has_columns, "no columns"},
         {"header", f->has_header, f->has_columns ? "no header line" : "no columns"},
+        {"delimiter", f->has_delimiter, "no delimiter to choose"},
     };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const char *key = NULL;
@@ -127,6 +128,18 @@ static berth_status refuse_keys(const struct source_spec *spec, struct berth_are
     return BERTH_OK;
 }
 
+static berth_status read_delimiter(struct source_spec *spec, struct berth_arena *arena) {
+    const char *key = NULL;
+    BERTH_TRY(make_key(arena, &key, "data", spec->name, "delimiter"));
+    if (!berth_config_given(spec->config, key)) return BERTH_OK;
+    spec->delimiter = sign_of(berth_config_string(spec->config, key));
+    const char *d = spec->delimiter;
+    if (strlen(d) == 1 && (d[0] & 0x80) == 0 && !strchr("\"\r\n", d[0])) return BERTH_OK;
+    return berth_config_fail(
+        spec->config, key,
+        "found '%s', expected tab, comma, semicolon, pipe, space, or one ASCII sign that is no quote", d);
+}
+
 static berth_status read_source(struct source_spec *spec, struct berth_arena *arena) {
     const struct berth_config *c = spec->config;
     const char *key = NULL;
@@ -135,6 +148,13 @@ static berth_status read_source(struct source_spec *spec, struct berth_arena *ar
     if (!spec->format) /* the table of keys allows a format that has no reader */
         return berth_config_fail(c, key, "format '%s' has no reader", berth_config_string(c, key));
     BERTH_TRY(refuse_keys(spec, arena));
+    BERTH_TRY(read_delimiter(spec, arena));
+    const char *encoding = berth_config_string_f(c, "data.%s.encoding", spec->name);
+    spec->encoding = strcmp(encoding, "replace") == 0        ? ENCODING_REPLACE
+                     : strcmp(encoding, "windows-1252") == 0 ? ENCODING_WINDOWS_1252
+                                                             : ENCODING_STRICT;
+    BERTH_TRY(make_key(arena, &key, "data", spec->name, "separator"));
+    spec->separator_given = berth_config_given(c, key);
     spec->separator = sign_of(berth_config_string_f(c, "data.%s.separator", spec->name));
     if (spec->format->has_header) spec->header = berth_config_bool_f(c, "data.%s.header", spec->name);
     if (spec->format->has_columns) {
@@ -205,12 +225,17 @@ static berth_status read_schemes(struct label_spec *label, const struct berth_co
 static berth_status read_label(struct label_spec *label, const struct source_spec *spec, struct specs *s,
                                const char *task, size_t index) {
     const struct berth_config *c = spec->config;
-    const char *list = NULL;
+    const char *list = NULL, *comment = NULL;
     BERTH_TRY(make_key(&s->arena, &list, "tasks", task, "label"));
+    BERTH_TRY(make_key(&s->arena, &comment, "tasks", task, "comment"));
     BERTH_TRY(item_key(&label->column.key, s, c, task, "label", index));
     BERTH_TRY(read_schemes(label, c, task, &s->arena));
     label->column.number = -1;
-    if (berth_config_given(c, list)) {
+    label->from_comment = spec->format->has_comments && berth_config_given(c, comment);
+    if (label->from_comment) {
+        label->column.key = comment;
+        label->column.name = berth_config_string(c, comment);
+    } else if (berth_config_given(c, list)) {
         if (!kind_has_label(label->kind))
             return berth_config_fail(c, list, "a %s task has no labels: leave this key out",
                                      berth_task_kind_name(label->kind));
@@ -232,6 +257,26 @@ static berth_status read_label(struct label_spec *label, const struct source_spe
     return BERTH_OK;
 }
 
+/* tasks.NAME.comment must have a use. */
+static berth_status check_comment(struct specs *s, const struct berth_config *c, const struct task_spec *task,
+                                  const char *sources) {
+    const char *key = NULL;
+    size_t source = 0;
+    bool used = false;
+    BERTH_TRY(make_key(&s->arena, &key, "tasks", task->name, "comment"));
+    if (!berth_config_given(c, key)) return BERTH_OK;
+    if (task->kind == BERTH_TASK_TAGGING || !kind_has_label(task->kind))
+        return berth_config_fail(c, key, "a %s task has no label of the sentence: leave this key out",
+                                 berth_task_kind_name(task->kind));
+    for (size_t i = 0; i < task->source_count; i++) {
+        BERTH_TRY(find_source(&source, s, c, sources, berth_config_item(c, sources, i)));
+        used = used || s->sources[source].format->has_comments;
+    }
+    if (used) return BERTH_OK;
+    return berth_config_fail(c, key,
+                             "comment lines stand in conll files alone: leave this key out, or use label");
+}
+
 static berth_status read_task(struct specs *s, const struct berth_config *c, size_t index) {
     struct task_spec *task = &s->tasks[index];
     const char *sources = NULL, *labels = NULL;
@@ -241,6 +286,7 @@ static berth_status read_task(struct specs *s, const struct berth_config *c, siz
     BERTH_TRY(make_key(&s->arena, &sources, "tasks", task->name, "source"));
     BERTH_TRY(make_key(&s->arena, &labels, "tasks", task->name, "label"));
     task->source_count = berth_config_count(c, sources);
+    BERTH_TRY(check_comment(s, c, task, sources));
     size_t label_count = berth_config_given(c, labels) ? berth_config_count(c, labels) : 0;
     if (label_count > 1 && label_count != task->source_count)
         return berth_config_fail(c, labels,
@@ -310,6 +356,9 @@ void spec_add_settings(struct berth_str *s, const struct source_spec *spec) {
     berth_str_addf(s, "\"format\":\"%s\",\"by_words\":%s,\"header\":%s,\"separator\":", spec->format->name,
                    spec->by_words ? "true" : "false", spec->header ? "true" : "false");
     berth_str_add_json(s, spec->separator);
+    berth_str_addf(s, ",\"separator_given\":%s,\"encoding\":%d,\"delimiter\":",
+                   spec->separator_given ? "true" : "false", (int)spec->encoding);
+    berth_str_add_json(s, spec->delimiter ? spec->delimiter : "");
     if (spec->format->has_columns) add_column(s, "text", &spec->text);
     if (spec->has_pair) add_column(s, "text_pair", &spec->text_pair);
     if (spec->has_negative) add_column(s, "negative", &spec->text_negative);
@@ -318,6 +367,7 @@ void spec_add_settings(struct berth_str *s, const struct source_spec *spec) {
         const struct label_spec *label = &spec->labels[i];
         berth_str_addf(s, "%s{\"kind\":\"%s\"", i ? "," : "", berth_task_kind_name(label->kind));
         add_column(s, "label", &label->column);
+        berth_str_addf(s, ",\"comment\":%s", label->from_comment ? "true" : "false");
         berth_str_addf(s, ",\"scheme\":\"%s\",\"convert_to\":\"%s\"}", scheme_text(label->scheme),
                        scheme_text(label->convert_to));
     }

@@ -106,23 +106,6 @@ static inline void encoding_push(struct berth_encoding *e, int32_t id, int32_t s
 void wordpiece_append(const struct berth_tokenizer *t, struct berth_encoding *e, const char *word, size_t size,
                       const uint8_t *fold, int32_t at, int32_t word_index);
 
-/* ------------------------------------------------------------------ truncate.c */
-
-struct text_span {
-    size_t first, last; /* pieces [first, last) */
-};
-struct text_spans { /* windows of one text; list[0] is what cutting alone keeps */
-    struct text_span *list;
-    size_t count, capacity;
-};
-/* How many pieces of each text stay when both have `room`; pair NULL: one text. BERTH_E_FORMAT when the
- * strategy cannot make them fit. */
-berth_status truncate_lengths(size_t *text, size_t *pair, size_t room,
-                              enum berth_truncation truncation) BERTH_CHECKED;
-/* The windows of `kept` of `length` pieces. */
-berth_status truncate_windows(struct text_spans *out, size_t length, size_t kept,
-                              const struct berth_encode_options *o) BERTH_CHECKED;
-
 /* ------------------------------------------------------------------ pretokenize.c */
 
 /* Words of a normalised text for counting: as encode, but each word is given in UTF-8 before it is cut. */

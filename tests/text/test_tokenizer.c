@@ -1,5 +1,5 @@
-/* test_tokenizer.c: ids, places and words equal to the reference's (tests/golden/tokenizer.tsv), for rows
- * written by hand, for random lines by digest, and for public vectors when BERTH_TEST_DATA is set. */
+/* test_tokenizer.c: ids, places and words equal to the reference's (tests/golden/tokenizer.tsv), for rows written
+ * by hand, for random lines by digest, and for public vectors when BERTH_TEST_DATA is set. */
 #include <stdio.h>
 
 #include "text/support_random_text.h"
@@ -17,6 +17,33 @@ struct row {
     char *fields[8];
     int line;
 };
+
+/* \xNN to bytes, in place; the size. */
+static size_t unescape(char *text) {
+    size_t n = 0;
+    for (const char *p = text; *p != '\0'; n++) {
+        unsigned byte = 0;
+        if (p[0] == '\\' && sscanf(p, "\\x%2x", &byte) == 1) {
+            text[n] = (char)byte;
+            p += 4;
+        } else {
+            text[n] = *p++;
+        }
+    }
+    text[n] = '\0';
+    return n;
+}
+
+static size_t numbers(const char *text, int32_t *out) {
+    size_t count = 0;
+    char *end = NULL;
+    for (const char *p = text; *p != '\0'; p = *end == ' ' ? end + 1 : end) {
+        assert_true(count < MAX_IDS);
+        out[count++] = (int32_t)strtol(p, &end, 10);
+        assert_true(end > p);
+    }
+    return count;
+}
 
 /* Calls check for each row of the golden file of one of two kinds; returns how many. */
 static int each_row(const char *kind, const char *or_kind, void (*check)(struct row *, void *), void *user) {
@@ -38,23 +65,21 @@ static int each_row(const char *kind, const char *or_kind, void (*check)(struct 
     return rows;
 }
 
-static void compare(const struct row *row, const char *what, const int32_t *got, size_t count,
-                    const char *text) {
+static void compare(const struct row *row, const char *what, const int32_t *got, size_t count, const char *text) {
     int32_t want[MAX_IDS];
-    size_t wanted = text_numbers(text, want, MAX_IDS);
+    size_t wanted = numbers(text, want);
     for (size_t i = 0; i < count && i < wanted; i++)
         if (got[i] != want[i])
-            fail_msg("tokenizer.tsv:%d: %s %zu is %d, expected %d (setting %s)", row->line, what, i, got[i],
-                     want[i], row->fields[1]);
+            fail_msg("tokenizer.tsv:%d: %s %zu is %d, expected %d (setting %s)", row->line, what, i, got[i], want[i],
+                     row->fields[1]);
     if (count != wanted)
-        fail_msg("tokenizer.tsv:%d: %zu %s, expected %zu (setting %s)", row->line, count, what, wanted,
-                 row->fields[1]);
+        fail_msg("tokenizer.tsv:%d: %zu %s, expected %zu (setting %s)", row->line, count, what, wanted, row->fields[1]);
 }
 
 static void check_text(struct row *row, void *user) {
     struct berth_tokenizer **of_setting = user;
     const struct berth_tokenizer *t = of_setting[atoi(row->fields[1])];
-    size_t size = text_unescape(row->fields[2]);
+    size_t size = unescape(row->fields[2]);
     char *exact = malloc(size + 1); /* a copy that ends where the text ends, for the sanitizer */
     assert_non_null(exact);
     memcpy(exact, row->fields[2], size);
@@ -81,7 +106,7 @@ static void golden_texts_and_words(void **state) {
 static void check_decode(struct row *row, void *user) {
     struct berth_tokenizer **of_setting = user;
     int32_t ids[MAX_IDS];
-    size_t count = text_numbers(row->fields[3], ids, MAX_IDS), size = text_unescape(row->fields[2]);
+    size_t count = numbers(row->fields[3], ids), size = unescape(row->fields[2]);
     struct berth_str out;
     berth_str_init(&out);
     assert_done(berth_tokenizer_decode(of_setting[0], &out, ids, count, strcmp(row->fields[0], "skip") == 0));
@@ -130,8 +155,7 @@ static struct berth_hash128 random_digest(struct berth_tokenizer **of_setting, i
         berth_encoding_reset(&e);
         random_text_line(&line, RANDOM_TEXT_SEED, (uint64_t)i);
         assert_false(line.failed);
-        assert_done(berth_tokenizer_encode(of_setting[i % SETTINGS], &e, line.length > 0 ? line.data : "",
-                                           line.length));
+        assert_done(berth_tokenizer_encode(of_setting[i % SETTINGS], &e, line.length > 0 ? line.data : "", line.length));
         add_line(hasher, &e);
     }
     berth_encoding_deinit(&e);
@@ -186,7 +210,7 @@ static void public_vectors(void **state) {
         char *line = strsep(&rest, "\n"), *end = strstr(at, mark);
         int32_t want[MAX_IDS];
         assert_non_null(line);
-        size_t wanted = text_numbers(line[0] == ' ' ? line + 1 : line, want, MAX_IDS);
+        size_t wanted = numbers(line[0] == ' ' ? line + 1 : line, want);
         size_t length = end == NULL ? strlen(at) : (size_t)(end - at);
         if (end == NULL && length > 0 && at[length - 1] == '\n') length--;
         berth_encoding_reset(&e);
