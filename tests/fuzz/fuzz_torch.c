@@ -1,0 +1,20 @@
+/* fuzz_torch.c: pytorch_model.bin: a file is refused in one line, or every byte that its tensors claim can be read. */
+#include "fuzz/support_fuzz.h"
+#include "model/model_priv.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct torch_file *f = NULL;
+    unsigned sum = 0;
+    if (fuzz_answer(torch_file_open(&f, fuzz_file(data, size))) != BERTH_OK) {
+        FUZZ_CHECK(f == NULL);
+        return 0;
+    }
+    for (size_t i = 0; i < torch_file_count(f); i++) {
+        const struct berth_safetensor *t = torch_file_at(f, i);
+        FUZZ_CHECK(t->bytes <= size && t->count >= 0 && t->name[0] != '\0');
+        for (size_t b = 0; b < t->bytes; b++)
+            sum += ((const unsigned char *)t->data)[b];
+    }
+    torch_file_close(f);
+    return sum == 0xFFFFFFFFu; /* the sum is used */
+}
