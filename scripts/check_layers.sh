@@ -6,7 +6,7 @@
 set -eu
 cd "${1:-$(dirname "$0")/..}"
 
-files=$(find include/berth src kernels data -name '*.[ch]' | sort)
+files=$(find include/berth src kernels data \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' \) | sort)
 # shellcheck disable=SC2086 # one word a file, none holds a space
 exec awk '
     BEGIN {
@@ -23,7 +23,7 @@ exec awk '
         allowed["cli"]     = " cli train model data tape batch text device base kernels philox "
         allowed["demo"]    = " demo base philox "
         # header: its part, where the two names differ
-        part_of["kernels.h"] = "kernels"; part_of["philox.h"] = "philox"
+        part_of["kernels.h"] = part_of["kernels_cuda.h"] = "kernels"; part_of["philox.h"] = "philox"
         part_of["tags.h"] = "batch"; part_of["metrics.h"] = "train"
         part_of["base.h"] = part_of["file.h"] = part_of["h5.h"] = part_of["json.h"] = part_of["config.h"] = "base"
         # wrapped libraries: header: the files that may include it
@@ -36,6 +36,9 @@ exec awk '
         wrapped["zlib.h"] = wrapped["zstd.h"] = "^src/data/text_stream\\.c$"
         # kernels/: the C library, OpenMP and the compiler alone
         kernel_system = " assert.h float.h immintrin.h limits.h math.h omp.h stdbool.h stddef.h stdint.h stdio.h stdlib.h string.h "
+        # CUDA kernels, and the layer that executes them
+        cuda_system = " cuda_bf16.h cuda_runtime.h "
+        host_system = " stdarg.h sys/mman.h ucontext.h sanitizer/asan_interface.h sanitizer/common_interface_defs.h "
     }
     function fail(text) {
         printf "%s:%d: %s\n", FILENAME, FNR, text
@@ -69,7 +72,10 @@ exec awk '
             next
         }
         if (!own) {
-            if (part == "kernels" && path[1] == "kernels" && index(kernel_system, " " header " ") == 0)
+            known = kernel_system
+            if (FILENAME ~ /\.cuh$/) known = known cuda_system
+            if (path[2] == "host") known = known host_system
+            if (part == "kernels" && path[1] == "kernels" && index(known, " " header " ") == 0)
                 fail("<" header "> in kernels/, which knows the C library alone")
             next
         }
@@ -85,6 +91,7 @@ exec awk '
         # Private headers: of the same folder, with or without its name in front.
         if (path[1] == "include") { fail("an interface header may not include private " header); next }
         if (header ~ /\//) {
+            if (path[1] == "kernels" && header ~ /^host\//) next
             owner = header
             sub(/\/.*/, "", owner)
             if (owner != part) fail("private header " header " of part " owner " in part " part)

@@ -5,7 +5,7 @@
 #   scripts/setup.sh --tests    also what the tests need
 set -eu
 
-build="gcc libc6-dev cmake ninja-build pkg-config libdnnl-dev libhdf5-dev libyaml-dev libjansson-dev libxxhash-dev zlib1g-dev libzstd-dev"
+build="gcc g++ libc6-dev cmake ninja-build pkg-config libdnnl-dev libhdf5-dev libyaml-dev libjansson-dev libxxhash-dev zlib1g-dev libzstd-dev"
 tests="libcmocka-dev libmicrohttpd-dev curl unzip clang libclang-rt-dev libomp-dev"
 
 case "${1:-}" in

@@ -16,12 +16,12 @@ for folder in src/* tests/*; do
 done
 
 sources() { # FOLDER: its own source files, one a line; generated tables left out
-    find "$1" -maxdepth 2 -type f \( -name '*.c' -o -name '*.h' -o -name '*.sh' -o -name '*.py' \) \
+    find "$1" -maxdepth 2 -type f \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.sh' -o -name '*.py' \) \
         -not -name 'unicode_tables*' | sort
 }
 
 lines_at() { # FOLDER REVISION: lines of its source files then
-    git ls-tree -r --name-only "$2" -- "$1" | grep -E '\.(c|h|sh|py)$' | grep -v unicode_tables |
+    git ls-tree -r --name-only "$2" -- "$1" | grep -E '\.(c|h|cu|cuh|cpp|sh|py)$' | grep -v unicode_tables |
         while read -r file; do git show "$2:$file"; done | wc -l
 }
 

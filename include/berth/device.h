@@ -44,8 +44,8 @@ struct berth_device {
     size_t bytes_now, bytes_peak; /* of berth_device_alloc */
 };
 
-/* "auto", "cpu", "cuda", "cuda:1". A device this build or machine lacks is BERTH_E_UNSUPPORTED, saying how to
- * get it. */
+/* "auto", "cpu", "cuda", "cuda:1", "cuda-host" (the CUDA kernels executed on the CPU, for tests). A device this
+ * build or machine lacks is BERTH_E_UNSUPPORTED, saying how to get it. */
 berth_status berth_device_open(struct berth_device **out, const char *name) BERTH_CHECKED;
 void berth_device_close(struct berth_device *dev); /* NULL is allowed */
 
@@ -55,9 +55,11 @@ berth_status berth_device_upload(struct berth_device *dev, void *to, const void 
                                  size_t bytes) BERTH_CHECKED;
 berth_status berth_device_download(struct berth_device *dev, void *to, const void *from,
                                    size_t bytes) BERTH_CHECKED;
-berth_status berth_device_copy(struct berth_device *dev, void *to, const void *from, size_t bytes) BERTH_CHECKED;
+berth_status berth_device_copy(struct berth_device *dev, void *to, const void *from,
+                               size_t bytes) BERTH_CHECKED;
 berth_status berth_device_zero(struct berth_device *dev, void *pointer, size_t bytes) BERTH_CHECKED;
 berth_status berth_device_synchronize(struct berth_device *dev) BERTH_CHECKED;
+void berth_device_names(struct berth_str *out); /* the backends of this build, one space apart */
 void berth_device_describe(const struct berth_device *dev, struct berth_str *out);
 
 /* Turns an operation's return into a status naming the operation. */

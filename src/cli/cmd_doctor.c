@@ -17,6 +17,9 @@ static berth_status run(const struct cli_args *args) {
     berth_str_addf(&s, "berth: %s\n", BERTH_VERSION);
     berth_str_addf(&s, "compiler: %s\n", __VERSION__);
     berth_status status = print_device(&s);
+    berth_str_add(&s, "devices of this build: ");
+    berth_device_names(&s);
+    berth_str_add(&s, "\n");
     berth_str_add(&s, "lacking: CUDA (this build runs on the CPU)\n"
                       "lacking: MPI (this build runs as one process)\n");
     if (status == BERTH_OK) status = cli_out_str(&s);

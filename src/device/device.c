@@ -5,7 +5,12 @@
 #include "device/device_priv.h"
 
 /* Backends of this build by name; "auto" is the first that is there. */
-static const struct berth_backend *const backends[] = {&backend_cpu};
+static const struct berth_backend *const backends[] = {
+    &backend_cpu,
+#if defined(BERTH_CUDA_HOST)
+    &backend_cuda_host,
+#endif
+};
 
 /* "cuda" or "cuda:N" */
 static bool names_cuda(const char *name) {
@@ -20,9 +25,11 @@ static berth_status find_backend(const struct berth_backend **out, const char *n
         *out = backends[i];
         return BERTH_OK;
     }
+    if (strcmp(name, "cuda-host") == 0)
+        BERTH_FAIL(BERTH_E_UNSUPPORTED, "device cuda-host: this build had no C++ compiler; use device: cpu");
     if (names_cuda(name))
         BERTH_FAIL(BERTH_E_UNSUPPORTED, "device %s: this build has no CUDA; use device: cpu, or auto", name);
-    BERTH_FAIL(BERTH_E_USAGE, "device %s: no such device; expected auto, cpu, cuda or cuda:N", name);
+    BERTH_FAIL(BERTH_E_USAGE, "device %s: no such device; expected auto, cpu, cuda, cuda:N or cuda-host", name);
 }
 
 berth_status berth_device_open(struct berth_device **out, const char *name) {
@@ -82,6 +89,11 @@ berth_status berth_device_zero(struct berth_device *dev, void *pointer, size_t b
 
 berth_status berth_device_synchronize(struct berth_device *dev) {
     return dev->backend->synchronize(dev);
+}
+
+void berth_device_names(struct berth_str *out) {
+    for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++)
+        berth_str_addf(out, "%s%s", i > 0 ? " " : "", backends[i]->name);
 }
 
 void berth_device_describe(const struct berth_device *dev, struct berth_str *out) {

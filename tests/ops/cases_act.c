@@ -12,6 +12,7 @@ static void build(struct op_ctx *x) {
     op_input(x, "dy", x->c->s[T], x->c->s[N]);
     op_output(x, "y", x->c->s[T], x->c->s[N]);
     op_output(x, "dx", x->c->s[T], x->c->s[N]);
+    op_activations(x, "x dy y dx");
 }
 
 static enum berth_activation kind_of(const struct op_ctx *x) {
@@ -37,23 +38,21 @@ static const float *bias_of(struct op_ctx *x) {
 }
 
 static int call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    float *y = op_f(x, "y"), *in = op_f(x, "x");
+    void *y = op_a(x, "y"), *in = op_a(x, "x");
     if (x->c->flags & IN_PLACE) {
-        for (int64_t i = 0; i < x->c->s[T] * x->c->s[N]; i++)
-            y[i] = in[i];
+        op_copy(x, "y", "x");
         in = y;
     }
-    return ops->act_forward(y, in, bias_of(x), x->c->s[T], x->c->s[N], kind_of(x), BERTH_F32, stream);
+    return ops->act_forward(y, in, bias_of(x), x->c->s[T], x->c->s[N], kind_of(x), x->dtype, stream);
 }
 
 static int back_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    float *dx = op_f(x, "dx"), *dy = op_f(x, "dy");
+    void *dx = op_a(x, "dx"), *dy = op_a(x, "dy");
     if (x->c->flags & IN_PLACE) {
-        for (int64_t i = 0; i < x->c->s[T] * x->c->s[N]; i++)
-            dx[i] = dy[i];
+        op_copy(x, "dx", "dy");
         dy = dx;
     }
-    return ops->act_backward(dx, dy, op_f(x, "x"), bias_of(x), x->c->s[T], x->c->s[N], kind_of(x), BERTH_F32,
+    return ops->act_backward(dx, dy, op_a(x, "x"), bias_of(x), x->c->s[T], x->c->s[N], kind_of(x), x->dtype,
                              stream);
 }
 

@@ -48,6 +48,7 @@ static void build(struct op_ctx *x) {
     op_output(x, "out", tokens, s[A] * s[D])->tolerance = x->c->flags & LARGE ? 2e-4 : 1e-6;
     op_output(x, "lse", tokens, s[A])->tolerance = 2e-6;
     op_output(x, "dqkv", tokens, 3 * s[A] * s[D])->tolerance = x->c->flags & LARGE ? 5e-4 : 2e-6;
+    op_activations(x, "qkv dout out dqkv");
 }
 
 static const double *kept_of(struct op_ctx *x) {
@@ -71,17 +72,17 @@ static const struct berth_dropout *dropout_of(const struct op_ctx *x) {
 static int call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     const int64_t *s = x->c->s, tokens = tokens_of(x);
     void *workspace = op_workspace(x, ops->attention_workspace(tokens, s[B], s[M], s[A], s[D], 0));
-    return ops->attention_forward(op_f(x, "out"), op_f(x, "lse"), op_f(x, "qkv"), x->ints[CU], workspace,
-                                  tokens, s[B], s[M], s[A], s[D], (float)scale_of(x), dropout_of(x), BERTH_F32,
+    return ops->attention_forward(op_a(x, "out"), op_f(x, "lse"), op_a(x, "qkv"), x->ints[CU], workspace,
+                                  tokens, s[B], s[M], s[A], s[D], (float)scale_of(x), dropout_of(x), x->dtype,
                                   stream);
 }
 
 static int back_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     const int64_t *s = x->c->s, tokens = tokens_of(x);
     void *workspace = op_workspace(x, ops->attention_workspace(tokens, s[B], s[M], s[A], s[D], 1));
-    return ops->attention_backward(op_f(x, "dqkv"), op_f(x, "dout"), op_f(x, "qkv"), op_f(x, "out"),
+    return ops->attention_backward(op_a(x, "dqkv"), op_a(x, "dout"), op_a(x, "qkv"), op_a(x, "out"),
                                    op_f(x, "lse"), x->ints[CU], workspace, tokens, s[B], s[M], s[A], s[D],
-                                   (float)scale_of(x), dropout_of(x), BERTH_F32, stream);
+                                   (float)scale_of(x), dropout_of(x), x->dtype, stream);
 }
 
 /* The first sequence alone gives the bits it had among the others. */

@@ -46,6 +46,7 @@ static void embed_build(struct op_ctx *x) {
     op_added(x, "dtoken", v, h);
     op_added(x, "dposition", 13, h);
     op_added(x, "dsegment", 2, h);
+    op_activations(x, "dy y");
 }
 
 static void embed_forward(struct op_ctx *x) {
@@ -63,20 +64,20 @@ static void embed_backward(struct op_ctx *x) {
 
 static int embed_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     const bool segment = x->c->flags & SEGMENT;
-    return ops->embedding_forward(op_f(x, "y"), op_f(x, "token"), op_f(x, "position"),
+    return ops->embedding_forward(op_a(x, "y"), op_f(x, "token"), op_f(x, "position"),
                                   segment ? op_f(x, "segment") : NULL, x->ints[IDS], x->ints[POS],
-                                  segment ? x->ints[SEG] : NULL, x->c->s[T], x->c->s[H], BERTH_F32, stream);
+                                  segment ? x->ints[SEG] : NULL, x->c->s[T], x->c->s[H], x->dtype, stream);
 }
 
 static int embed_back(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    const float *dy = op_f(x, "dy");
+    const void *dy = op_a(x, "dy");
     int error = ops->embedding_backward(op_f(x, "dtoken"), dy, x->ints[IDS], x->ints[ID_ORDER], x->c->s[T],
-                                        x->c->s[H], BERTH_F32, stream);
+                                        x->c->s[H], x->dtype, stream);
     error |= ops->embedding_backward(op_f(x, "dposition"), dy, x->ints[POS], x->ints[POS_ORDER], x->c->s[T],
-                                     x->c->s[H], BERTH_F32, stream);
+                                     x->c->s[H], x->dtype, stream);
     if (x->c->flags & SEGMENT)
         error |= ops->embedding_backward(op_f(x, "dsegment"), dy, x->ints[SEG], x->ints[SEG_ORDER], x->c->s[T],
-                                         x->c->s[H], BERTH_F32, stream);
+                                         x->c->s[H], x->dtype, stream);
     return error;
 }
 
@@ -109,6 +110,7 @@ static void gather_build(struct op_ctx *x) {
     op_input(x, "dy", r, h);
     op_output(x, "y", r, h);
     op_added(x, "dx", t, h);
+    op_activations(x, "x dy y dx");
 }
 
 static void gather_forward(struct op_ctx *x) {
@@ -124,12 +126,12 @@ static void gather_backward(struct op_ctx *x) {
 }
 
 static int gather_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->gather_rows(op_f(x, "y"), op_f(x, "x"), x->ints[ROWS], x->c->s[R], x->c->s[H], BERTH_F32,
+    return ops->gather_rows(op_a(x, "y"), op_a(x, "x"), x->ints[ROWS], x->c->s[R], x->c->s[H], x->dtype,
                             stream);
 }
 
 static int scatter_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->scatter_add_rows(op_f(x, "dx"), op_f(x, "dy"), x->ints[ROWS], x->c->s[R], x->c->s[H], BERTH_F32,
+    return ops->scatter_add_rows(op_a(x, "dx"), op_a(x, "dy"), x->ints[ROWS], x->c->s[R], x->c->s[H], x->dtype,
                                  stream);
 }
 
@@ -158,6 +160,7 @@ static void pool_build(struct op_ctx *x) {
     op_input(x, "dy", s[PR], s[PH]);
     op_output(x, "y", s[PR], s[PH]);
     op_added(x, "dx", tokens, s[PH]);
+    op_activations(x, "x dy y dx");
 }
 
 static void pool_forward(struct op_ctx *x) {
@@ -169,13 +172,13 @@ static void pool_backward(struct op_ctx *x) {
 }
 
 static int pool_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->mean_pool_forward(op_f(x, "y"), op_f(x, "x"), x->ints[SEQS], x->ints[CU], x->c->s[PR],
-                                  x->c->s[PH], BERTH_F32, stream);
+    return ops->mean_pool_forward(op_a(x, "y"), op_a(x, "x"), x->ints[SEQS], x->ints[CU], x->c->s[PR],
+                                  x->c->s[PH], x->dtype, stream);
 }
 
 static int pool_back_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->mean_pool_backward(op_f(x, "dx"), op_f(x, "dy"), x->ints[SEQS], x->ints[CU], x->c->s[PR],
-                                   x->c->s[PH], BERTH_F32, stream);
+    return ops->mean_pool_backward(op_a(x, "dx"), op_a(x, "dy"), x->ints[SEQS], x->ints[CU], x->c->s[PR],
+                                   x->c->s[PH], x->dtype, stream);
 }
 
 static double pool_bytes(const struct op_ctx *x) {

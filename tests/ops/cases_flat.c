@@ -48,6 +48,7 @@ static void simple_build(struct op_ctx *x) {
     op_output(x, "filled", 1, x->c->s[N]);
     op_output(x, "spread", 1, x->c->s[N]);
     op_added(x, "sum", 1, x->c->s[N]);
+    op_activations(x, "x sum");
 }
 
 static void simple_forward(struct op_ctx *x) {
@@ -63,18 +64,20 @@ static int fill_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream
 }
 
 static int add_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->add(op_f(x, "sum"), op_f(x, "x"), x->c->s[N], BERTH_F32, stream);
+    return ops->add(op_a(x, "sum"), op_a(x, "x"), x->c->s[N], x->dtype, stream);
 }
 
 static int broadcast_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     return ops->broadcast(op_f(x, "spread"), op_f(x, "dloss"), x->c->s[N], 0.25f, stream);
 }
 
-/* Another element type is refused, with its own error number. */
-static bool refuses_bf16(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    if (ops->add(op_f(x, "sum"), op_f(x, "x"), x->c->s[N], BERTH_BF16, stream) == BERTH_CPU_E_DTYPE)
+/* An element type that nobody has is refused, with its own error number. */
+static bool refuses_unknown(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
+    const enum berth_dtype unknown = (enum berth_dtype)7;
+    if (ops->add(op_f(x, "sum"), op_f(x, "x"), x->c->s[N], unknown, stream) == BERTH_CPU_E_DTYPE ||
+        x->c->s[N] == 0)
         return true;
-    snprintf(x->message, sizeof x->message, "add of bf16 is not refused");
+    snprintf(x->message, sizeof x->message, "add of an unknown element type is not refused");
     return false;
 }
 
@@ -85,7 +88,7 @@ static const struct op_kind simple = {.name = "elementwise",
                                       .steps = {{"fill", fill_call, NULL, bytes4},
                                                 {"add", add_call, NULL, bytes12},
                                                 {"broadcast", broadcast_call, NULL, bytes4}},
-                                      .property = refuses_bf16};
+                                      .property = refuses_unknown};
 
 /* ------------------------------------------------------------------ sums of a flat array */
 
@@ -140,6 +143,7 @@ static void column_build(struct op_ctx *x) {
     struct op_tensor *out = x->c->flags & ACCUMULATE ? op_added(x, "out", 1, x->c->s[COLUMNS])
                                                      : op_output(x, "out", 1, x->c->s[COLUMNS]);
     out->tolerance = 2e-6;
+    op_activations(x, "x");
 }
 
 static void column_forward(struct op_ctx *x) {
@@ -153,8 +157,8 @@ static void column_forward(struct op_ctx *x) {
 
 static int column_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     void *workspace = op_workspace(x, ops->column_sum_workspace(x->c->s[ROWS], x->c->s[COLUMNS]));
-    return ops->column_sum(op_f(x, "out"), op_f(x, "x"), workspace, x->c->s[ROWS], x->c->s[COLUMNS],
-                           (x->c->flags & ACCUMULATE) != 0, BERTH_F32, stream);
+    return ops->column_sum(op_f(x, "out"), op_a(x, "x"), workspace, x->c->s[ROWS], x->c->s[COLUMNS],
+                           (x->c->flags & ACCUMULATE) != 0, x->dtype, stream);
 }
 
 static double column_bytes(const struct op_ctx *x) {

@@ -36,6 +36,7 @@ static void build(struct op_ctx *x) {
     struct op_tensor *c = x->c->flags & (ACCUMULATE | STRIDED) ? op_added(x, "c", s[M], s[N] + extra(x))
                                                                : op_output(x, "c", s[M], s[N]);
     c->tolerance = 2e-6;
+    op_activations(x, "a b c");
 }
 
 /* The columns that belong to the matrix, back to back. */
@@ -66,9 +67,9 @@ static void forward(struct op_ctx *x) {
 
 static int call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     const int64_t *s = x->c->s;
-    return ops->gemm(op_f(x, "c"), op_f(x, "a"), op_f(x, "b"), x->c->flags & BIAS ? op_f(x, "bias") : NULL,
+    return ops->gemm(op_a(x, "c"), op_a(x, "a"), op_a(x, "b"), x->c->flags & BIAS ? op_f(x, "bias") : NULL,
                      s[M], s[N], s[K], a_columns(x) + extra(x), b_columns(x) + extra(x), s[N] + extra(x),
-                     (enum berth_gemm_form)s[FORM], (x->c->flags & ACCUMULATE) != 0, BERTH_F32, BERTH_F32,
+                     (enum berth_gemm_form)s[FORM], (x->c->flags & ACCUMULATE) != 0, x->dtype, x->dtype,
                      stream);
 }
 

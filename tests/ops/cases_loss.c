@@ -19,6 +19,7 @@ static void build(struct op_ctx *x) {
     struct op_tensor *dz = op_output(x, "dz", r, k);
     dz->tolerance = x->c->flags & LARGE ? 5e-5 : 2e-6;
     dz->absolute = 1e-7; /* of a single class: p - 1 is zero but for rounding */
+    op_activations(x, "z dz");
 }
 
 static double smoothing(const struct op_ctx *x) {
@@ -37,15 +38,15 @@ static void backward(struct op_ctx *x) {
 }
 
 static int call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->cross_entropy_forward(op_f(x, "loss"), op_f(x, "lse"), op_f(x, "z"), x->ints[LABELS],
+    return ops->cross_entropy_forward(op_f(x, "loss"), op_f(x, "lse"), op_a(x, "z"), x->ints[LABELS],
                                       x->c->flags & WEIGHTS ? op_f(x, "weight") : NULL, x->c->s[R], x->c->s[K],
-                                      (float)smoothing(x), BERTH_F32, stream);
+                                      (float)smoothing(x), x->dtype, stream);
 }
 
 static int back_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->cross_entropy_backward(op_f(x, "dz"), op_f(x, "dloss"), op_f(x, "z"), op_f(x, "lse"),
+    return ops->cross_entropy_backward(op_a(x, "dz"), op_f(x, "dloss"), op_a(x, "z"), op_f(x, "lse"),
                                        x->ints[LABELS], x->c->flags & WEIGHTS ? op_f(x, "weight") : NULL,
-                                       x->c->s[R], x->c->s[K], (float)smoothing(x), BERTH_F32, stream);
+                                       x->c->s[R], x->c->s[K], (float)smoothing(x), x->dtype, stream);
 }
 
 static double bytes(const struct op_ctx *x) {

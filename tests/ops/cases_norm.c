@@ -53,6 +53,7 @@ static void norm_build(struct op_ctx *x) {
     dres->tolerance = 4e-6;
     op_added(x, "dgamma", 1, h);
     op_added(x, "dbeta", 1, h);
+    op_activations(x, "x residual dy y pre dx dres");
 }
 
 static void norm_forward(struct op_ctx *x) {
@@ -70,28 +71,28 @@ static void norm_backward(struct op_ctx *x) {
 }
 
 static int norm_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->layernorm_forward(op_f(x, "y"), op_f(x, "pre"), op_f(x, "mean"), op_f(x, "rstd"), op_f(x, "x"),
-                                  x->c->flags & RESIDUAL ? op_f(x, "residual") : NULL, op_f(x, "gamma"),
-                                  op_f(x, "beta"), x->c->s[T], x->c->s[H], eps, dropout_of(x), BERTH_F32,
+    return ops->layernorm_forward(op_a(x, "y"), op_a(x, "pre"), op_f(x, "mean"), op_f(x, "rstd"), op_a(x, "x"),
+                                  x->c->flags & RESIDUAL ? op_a(x, "residual") : NULL, op_f(x, "gamma"),
+                                  op_f(x, "beta"), x->c->s[T], x->c->s[H], eps, dropout_of(x), x->dtype,
                                   stream);
 }
 
 static int norm_back_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    float *dy = op_f(x, "dy"), *dx = op_f(x, "dx");
-    if (x->c->flags & IN_PLACE && x->c->s[T] > 0) {
-        memcpy(dx, dy, (size_t)(x->c->s[T] * x->c->s[H]) * sizeof(float));
+    void *dy = op_a(x, "dy"), *dx = op_a(x, "dx");
+    if (x->c->flags & IN_PLACE) {
+        op_copy(x, "dx", "dy");
         dy = dx;
     }
-    return ops->layernorm_backward(dx, op_f(x, "dres"), dy, op_f(x, "pre"), op_f(x, "mean"), op_f(x, "rstd"),
+    return ops->layernorm_backward(dx, op_a(x, "dres"), dy, op_a(x, "pre"), op_f(x, "mean"), op_f(x, "rstd"),
                                    op_f(x, "gamma"), x->c->s[T], x->c->s[H], (x->c->flags & ADD_RESIDUAL) != 0,
-                                   dropout_of(x), BERTH_F32, stream);
+                                   dropout_of(x), x->dtype, stream);
 }
 
 static int norm_param_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     void *workspace = op_workspace(x, ops->layernorm_param_workspace(x->c->s[T], x->c->s[H]));
-    return ops->layernorm_param_backward(op_f(x, "dgamma"), op_f(x, "dbeta"), op_f(x, "dy"), op_f(x, "pre"),
+    return ops->layernorm_param_backward(op_f(x, "dgamma"), op_f(x, "dbeta"), op_a(x, "dy"), op_a(x, "pre"),
                                          op_f(x, "mean"), op_f(x, "rstd"), workspace, x->c->s[T], x->c->s[H],
-                                         BERTH_F32, stream);
+                                         x->dtype, stream);
 }
 
 /* Variants of the call give the same values: nothing saved, in place, only one of the gradients. */
@@ -168,6 +169,7 @@ static void drop_build(struct op_ctx *x) {
     build_rows(x, drop_share);
     op_range(x, op_input(x, "x", x->c->s[T], x->c->s[H]), 0.5, 1.5); /* no zeros: the result shows the mask */
     op_output(x, "y", x->c->s[T], x->c->s[H])->tolerance = 1e-7;
+    op_activations(x, "x y");
 }
 
 static void drop_forward(struct op_ctx *x) {
@@ -176,7 +178,7 @@ static void drop_forward(struct op_ctx *x) {
 }
 
 static int drop_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->dropout(op_f(x, "y"), op_f(x, "x"), x->c->s[T], x->c->s[H], &x->dropout, BERTH_F32, stream);
+    return ops->dropout(op_a(x, "y"), op_a(x, "x"), x->c->s[T], x->c->s[H], &x->dropout, x->dtype, stream);
 }
 
 /* The mask bit by bit; the share kept within five deviations; the same mask for the same example elsewhere in

@@ -49,6 +49,7 @@ static struct op_tensor *declare(struct op_ctx *x, const char *name, int64_t row
                             .output = output,
                             .adds = adds,
                             .tolerance = 1e-6,
+                            .bf16 = 6e-3,
                             .f = block + GUARD};
     fill_guard(block, GUARD);
     fill_guard(t->f + n, GUARD);
@@ -83,6 +84,74 @@ void op_range(struct op_ctx *x, struct op_tensor *t, double low, double high) {
     for (int64_t i = 0; i < t->rows * t->columns; i++) {
         t->f[i] = t->start[i] = (float)(low + (high - low) * draw(x));
         if (x->reference) t->d[i] = t->first[i] = (double)t->f[i];
+    }
+}
+
+/* ------------------------------------------------------------------ bf16 */
+
+static const uint16_t guard_half = 0x7FDA; /* a NaN */
+
+static uint16_t to_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (isnan(value)) return 0x7FFF;
+    return (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+static float from_bf16(uint16_t half) {
+    const uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void narrow(struct op_tensor *t, const float *from) {
+    for (int64_t i = 0; i < t->rows * t->columns; i++)
+        t->half[i] = to_bf16(from[i]);
+}
+
+static void make_half(struct op_ctx *x, struct op_tensor *t) {
+    const int64_t n = t->rows * t->columns;
+    uint16_t *block = must(aligned_alloc(64, whole_lines((n + 2 * GUARD) * 2)));
+    for (int64_t i = 0; i < n + 2 * GUARD; i++)
+        block[i] = guard_half;
+    t->half = block + GUARD;
+    if (!t->output || t->adds)
+        for (int64_t i = 0; i < n; i++) {
+            t->f[i] = t->start[i] = from_bf16(to_bf16(t->f[i]));
+            if (x->reference) t->d[i] = t->first[i] = (double)t->f[i];
+        }
+    narrow(t, t->f);
+}
+
+void op_activations(struct op_ctx *x, const char *names) {
+    char list[256], *rest = NULL;
+    snprintf(list, sizeof list, "%s", names);
+    for (char *name = strtok_r(list, " ", &rest); name != NULL; name = strtok_r(NULL, " ", &rest)) {
+        struct op_tensor *t = op_find(x, name);
+        t->activation = true;
+        if (x->dtype == BERTH_BF16) make_half(x, t);
+    }
+}
+
+void *op_a(struct op_ctx *x, const char *name) {
+    struct op_tensor *t = op_find(x, name);
+    BERTH_ASSERT_MSG(t->activation, "%s of %s is no activation", name, x->c->kind->name);
+    if (t->half != NULL) return t->half;
+    return t->f;
+}
+
+void op_copy(struct op_ctx *x, const char *to, const char *from) {
+    const struct op_tensor *t = op_find(x, to);
+    const size_t bytes = (size_t)(t->rows * t->columns) * berth_dtype_size(x->dtype);
+    if (bytes > 0) memcpy(op_a(x, to), op_a(x, from), bytes);
+}
+
+void op_collect(struct op_ctx *x) {
+    for (int i = 0; i < x->tensors; i++) {
+        struct op_tensor *t = &x->tensor[i];
+        for (int64_t j = 0; t->half != NULL && t->output && j < t->rows * t->columns; j++)
+            t->f[j] = from_bf16(t->half[j]);
     }
 }
 
@@ -152,8 +221,9 @@ void *op_workspace(struct op_ctx *x, size_t bytes) {
     return x->workspace;
 }
 
-void op_open(struct op_ctx *x, const struct op_case *c, bool reference) {
+void op_open(struct op_ctx *x, const struct op_case *c, bool reference, enum berth_dtype dtype) {
     memset(x, 0, sizeof *x);
+    x->dtype = dtype;
     x->c = c;
     x->reference = reference;
     x->seed = (uint32_t)(c->s[0] * 7919 + c->s[1] * 104729 + c->s[2] + c->flags * 13);
@@ -163,6 +233,7 @@ void op_open(struct op_ctx *x, const struct op_case *c, bool reference) {
 void op_close(struct op_ctx *x) {
     for (int i = 0; i < x->tensors; i++) {
         free(x->tensor[i].f - GUARD);
+        if (x->tensor[i].half != NULL) free(x->tensor[i].half - GUARD);
         free(x->tensor[i].start);
         free(x->tensor[i].d);
         free(x->tensor[i].first);
@@ -176,6 +247,7 @@ void op_restart(struct op_ctx *x) {
     for (int i = 0; i < x->tensors; i++) {
         struct op_tensor *t = &x->tensor[i];
         if (t->rows * t->columns > 0) memcpy(t->f, t->start, (size_t)(t->rows * t->columns) * sizeof(float));
+        if (t->half != NULL) narrow(t, t->start);
     }
     free_workspace(x);
 }
@@ -189,11 +261,29 @@ static bool guard_whole(const float *at, int64_t count, int64_t *where) {
     return true;
 }
 
+static bool half_whole(struct op_ctx *x, const struct op_tensor *t) {
+    const int64_t n = t->rows * t->columns;
+    for (int64_t i = -GUARD; t->half != NULL && i < n + GUARD; i++) {
+        const bool guard = i < 0 || i >= n, input = !guard && !t->output;
+        if (guard && t->half[i] != guard_half)
+            snprintf(x->message, sizeof x->message, "%s[%lld,%lld] in bf16: wrote at %lld, outside", t->name,
+                     (long long)t->rows, (long long)t->columns, (long long)i);
+        else if (input && t->half[i] != to_bf16(t->start[i]))
+            snprintf(x->message, sizeof x->message, "input %s (bf16) was changed at %lld", t->name,
+                     (long long)i);
+        else
+            continue;
+        return false;
+    }
+    return true;
+}
+
 bool op_guards(struct op_ctx *x) {
     int64_t where = 0;
     for (int i = 0; i < x->tensors; i++) {
         const struct op_tensor *t = &x->tensor[i];
         const int64_t n = t->rows * t->columns;
+        if (!half_whole(x, t)) return false;
         const bool before = guard_whole(t->f - GUARD, GUARD, &where),
                    after = guard_whole(t->f + n, GUARD, &where);
         if (!before || !after) {
@@ -218,6 +308,7 @@ bool op_guards(struct op_ctx *x) {
 
 bool op_compare(struct op_ctx *x, struct op_tensor *t) {
     const int64_t n = t->rows * t->columns;
+    const double share = x->dtype == BERTH_BF16 ? t->bf16 : t->tolerance;
     double square = 0, error_square = 0, largest = 0, worst = 0;
     int64_t at = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -231,8 +322,8 @@ bool op_compare(struct op_ctx *x, struct op_tensor *t) {
             if (isnan(error)) break;
         }
     }
-    const double norm = sqrt(error_square), limit = t->tolerance * sqrt(square) + t->absolute * sqrt((double)n);
-    if (n == 0 || (norm <= limit && worst <= 10 * (t->tolerance * largest + t->absolute))) return true;
+    const double norm = sqrt(error_square), limit = share * sqrt(square) + t->absolute * sqrt((double)n);
+    if (n == 0 || (norm <= limit && worst <= 10 * (share * largest + t->absolute))) return true;
     snprintf(x->message, sizeof x->message,
              "%s[%lld,%lld]: got %.9g, expected %.9g; 2-norm of the error %.3g of %.3g allowed (NMSE %.3g)",
              t->name, (long long)(at / t->columns), (long long)(at % t->columns), (double)t->f[at], t->d[at],

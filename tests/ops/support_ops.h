@@ -9,6 +9,10 @@
  *   - wants the same bits with 1, 2 and 4 threads;
  *   - surrounds every tensor by guard bands of NaN: a write there is reported, a read poisons the result.
  *
+ * On the device cuda-host a case runs in fp32 and in bf16 (its activations rounded first, so the reference sees
+ * the same values), with the threads of a block in forward, reverse and random order instead of several
+ * threads.
+ *
  * An example, complete: `scale` in cases_flat.c. Tensors: inputs are drawn in [-1, 1) unless filled otherwise;
  * an output begins as NaN, or as random values where the operation adds to it. */
 #ifndef BERTH_TESTS_SUPPORT_OPS_H
@@ -27,8 +31,11 @@ struct op_tensor {
     double *first;    /* outputs: start in double */
     double tolerance; /* of the 2-norm; the largest error may be 10 times that of the largest value */
     double absolute;  /* error allowed besides, an element */
+    double bf16;      /* tolerance where activations are bf16 */
+    uint16_t *half;   /* activation in bf16: the operation's memory, between guards; NULL in fp32 */
     bool output;
-    bool adds; /* starts with values that the operation adds to */
+    bool adds;       /* starts with values that the operation adds to */
+    bool activation; /* of x->dtype; others are float always */
 };
 
 struct op_ctx;
@@ -75,7 +82,8 @@ struct op_ctx {
     int int_count;
     void *workspace; /* of the call that runs now, exact in size and guarded */
     size_t workspace_bytes;
-    bool reference; /* tensors have doubles (not in perf) */
+    bool reference;         /* tensors have doubles (not in perf) */
+    enum berth_dtype dtype; /* of activations */
     uint32_t seed;
     struct berth_dropout dropout;
     uint32_t key[3];
@@ -86,6 +94,8 @@ struct op_ctx {
 struct op_tensor *op_input(struct op_ctx *x, const char *name, int64_t rows, int64_t columns);
 struct op_tensor *op_output(struct op_ctx *x, const char *name, int64_t rows, int64_t columns);
 struct op_tensor *op_added(struct op_ctx *x, const char *name, int64_t rows, int64_t columns);
+/* Says which tensors declared so far have x->dtype: names, one space apart. After their values are set. */
+void op_activations(struct op_ctx *x, const char *names);
 int32_t *op_ints(struct op_ctx *x, int64_t count); /* the next of x->ints */
 int64_t op_below(struct op_ctx *x, int64_t bound); /* a draw */
 /* Overwrites an input's values: low + (high - low) u. */
@@ -99,14 +109,18 @@ void op_dropout_rows(struct op_ctx *x, const int32_t *cu, int64_t sequences, flo
 struct op_tensor *op_find(struct op_ctx *x, const char *name);
 double *op_d(struct op_ctx *x, const char *name); /* reference values; of an added output: at their start */
 float *op_f(struct op_ctx *x, const char *name);
+void *op_a(struct op_ctx *x, const char *name); /* an activation, of x->dtype */
+/* to = from for two activations of one shape, before an operation in place */
+void op_copy(struct op_ctx *x, const char *to, const char *from);
 void *op_workspace(struct op_ctx *x, size_t bytes);
 /* Whether the element is kept, by philox.h read plainly. */
 bool op_kept(const struct op_ctx *x, uint32_t ordinal, uint32_t head, uint32_t row, uint32_t column);
 
 /* ---- driving */
-void op_open(struct op_ctx *x, const struct op_case *c, bool reference);
+void op_open(struct op_ctx *x, const struct op_case *c, bool reference, enum berth_dtype dtype);
 void op_close(struct op_ctx *x);
 void op_restart(struct op_ctx *x); /* outputs to their start */
+void op_collect(struct op_ctx *x); /* bf16 outputs to f */
 bool op_guards(struct op_ctx *x);  /* false: message says where */
 bool op_compare(struct op_ctx *x, struct op_tensor *t);
 void op_title(const struct op_case *c, char *text, size_t size);

@@ -1,7 +1,10 @@
 /* test_ops.c: every operation of the table against double precision, on every instruction set, forward and
  * backward; and its speed.
  *
- *     test_ops [test|perf] [regex of titles]
+ *     test_ops [test|perf|cuda-host] [regex of titles]
+ *
+ * cuda-host runs the CUDA kernels on the CPU, in fp32 and bf16; BERTH_OPS_MOST=N leaves out the cases with more
+ * than N floats of tensors or N multiply-adds / 16 (sanitizers and the race detector are slow).
  *
  * What is checked of each case: support_ops.h. perf prints, for shapes of BERT-base (H=768) and MiniLM (H=384),
  * the best of several runs: GFLOP/s or GB/s. */
@@ -12,32 +15,55 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "berth/kernels_cuda.h"
 #include "device/device_priv.h"
 #include "ops/support_ops.h"
 
-static const struct op_case *const test_lists[] = {cases_flat,  cases_act,  cases_gemm,     cases_norm,
-                                                   cases_embed, cases_loss, cases_heads,    cases_attention};
-static const struct op_case *const perf_lists[] = {perf_flat,  perf_act,  perf_gemm,     perf_norm,
-                                                   perf_embed, perf_loss, perf_heads,    perf_attention};
+static const struct op_case *const test_lists[] = {cases_flat,  cases_act,  cases_gemm,  cases_norm,
+                                                   cases_embed, cases_loss, cases_heads, cases_attention};
+static const struct op_case *const perf_lists[] = {perf_flat,  perf_act,  perf_gemm,  perf_norm,
+                                                   perf_embed, perf_loss, perf_heads, perf_attention};
 enum { LISTS = sizeof test_lists / sizeof test_lists[0] };
 
 static const char *const isa_names[] = {"base", "avx2", "avx512"};
-static const int thread_counts[] = {1, 2, 4};
+/* The same bits are wanted in each way of running: with several threads, or, for CUDA kernels on the CPU, with
+ * the threads of a block in several orders. */
+struct way {
+    const char *name;
+    int threads;
+    enum berth_cuda_host_order order;
+    uint64_t seed;
+};
+static const struct way thread_ways[] = {{"1 thread", 1, 0, 0}, {"2 threads", 2, 0, 0}, {"4 threads", 4, 0, 0}};
+static const struct way order_ways[] = {{"order forward", 1, BERTH_CUDA_HOST_FORWARD, 0},
+                                        {"order reverse", 1, BERTH_CUDA_HOST_REVERSE, 0},
+                                        {"order random:20", 1, BERTH_CUDA_HOST_RANDOM, 20}};
+enum { WAYS = 3 };
 
 /* A table of operations under test: an instruction set's own, or the device as opened. */
 struct table {
     const char *name;
     struct berth_ops ops;
     berth_stream *stream;
+    const struct way *ways;
+    enum berth_dtype dtype;
 };
 
 struct totals {
-    int cases, runs, failures;
+    int cases, left_out, runs, failures;
 };
 
-static void report(struct totals *totals, const char *title, const char *table, int threads, const char *text) {
+static void report(struct totals *totals, const char *title, const char *table, const char *way,
+                   const char *text) {
     totals->failures++;
-    printf("FAIL %s (%s, %d threads): %s\n", title, table, threads, text);
+    printf("FAIL %s (%s, %s): %s\n", title, table, way, text);
+}
+
+static void set_way(const struct way *way) {
+    omp_set_num_threads(way->threads);
+#if defined(BERTH_CUDA_HOST)
+    berth_cuda_host_set_order(way->order, way->seed);
+#endif
 }
 
 /* ------------------------------------------------------------------ the double backward */
@@ -87,24 +113,35 @@ static void check_gradient(struct op_ctx *x, const char *title, struct totals *t
         char text[160];
         snprintf(text, sizeof text, "reference %s: %.9g along a direction, central difference %.9g", g->name,
                  slope, measured);
-        report(totals, title, "double", 1, text);
+        report(totals, title, "double", "reference", text);
     }
     kind->forward(x);
 }
 
 /* ------------------------------------------------------------------ the tables */
 
-static bool run_steps(struct op_ctx *x, const struct table *table, int threads) {
-    omp_set_num_threads(threads);
+/* What the execution layer says of the last launch. */
+static const char *detail(const struct table *table) {
+    (void)table;
+#if defined(BERTH_CUDA_HOST)
+    if (table->ways == order_ways) return berth_cuda_host_error();
+#endif
+    return "";
+}
+
+static bool run_steps(struct op_ctx *x, const struct table *table, const struct way *way) {
+    set_way(way);
     op_restart(x);
     for (int i = 0; i < OP_STEPS && x->c->kind->steps[i].call != NULL; i++) {
         const int error = x->c->kind->steps[i].call(x, &table->ops, table->stream);
         if (error != 0) {
-            snprintf(x->message, sizeof x->message, "%s returned %d", x->c->kind->steps[i].name, error);
+            snprintf(x->message, sizeof x->message, "%s returned %d%s%s", x->c->kind->steps[i].name, error,
+                     table->ways == order_ways ? ": " : "", detail(table));
             return false;
         }
         if (!op_guards(x)) return false;
     }
+    op_collect(x);
     return true;
 }
 
@@ -137,7 +174,7 @@ static bool same_bits(struct op_ctx *x, float **kept) {
         const struct op_tensor *t = &x->tensor[i];
         for (int64_t j = 0; j < t->rows * t->columns; j++) {
             if (memcmp(&t->f[j], &kept[i][j], sizeof(float)) == 0) continue;
-            snprintf(x->message, sizeof x->message, "%s[%lld,%lld]: %.9g, with one thread %.9g", t->name,
+            snprintf(x->message, sizeof x->message, "%s[%lld,%lld]: %.9g, the first way %.9g", t->name,
                      (long long)(j / t->columns), (long long)(j % t->columns), (double)t->f[j],
                      (double)kept[i][j]);
             return false;
@@ -148,34 +185,52 @@ static bool same_bits(struct op_ctx *x, float **kept) {
 
 static void test_table(struct op_ctx *x, const struct table *table, const char *title, struct totals *totals) {
     float **one = NULL;
-    for (size_t i = 0; i < sizeof thread_counts / sizeof thread_counts[0]; i++) {
-        const int threads = thread_counts[i];
+    for (int i = 0; i < WAYS; i++) {
+        const struct way *way = &table->ways[i];
         totals->runs++;
-        const bool ran = run_steps(x, table, threads);
+        const bool ran = run_steps(x, table, way);
         if (!ran || (i == 0 && !all_close(x)) || (i > 0 && one != NULL && !same_bits(x, one)))
-            report(totals, title, table->name, threads, x->message);
+            report(totals, title, table->name, way->name, x->message);
         if (i == 0 && ran) one = keep_outputs(x);
     }
     if (one != NULL) free_outputs(x, one);
-    omp_set_num_threads(2);
+    set_way(&table->ways[1]);
     op_restart(x);
-    if (x->c->kind->property != NULL && !x->c->kind->property(x, &table->ops, table->stream))
-        report(totals, title, table->name, 2, x->message);
+    if (x->dtype == BERTH_F32 && x->c->kind->property != NULL &&
+        !x->c->kind->property(x, &table->ops, table->stream))
+        report(totals, title, table->name, table->ways[1].name, x->message);
 }
 
-static void test_case(const struct op_case *c, const struct table *tables, int count, struct totals *totals) {
+/* Whether the case is too long for a slow build: `most` floats, 16 times as many multiply-adds. 0: no limit. */
+static bool too_long(struct op_ctx *x, double most) {
+    double floats = 0, work = 0;
+    for (int i = 0; i < x->tensors; i++)
+        floats += (double)(x->tensor[i].rows * x->tensor[i].columns);
+    for (int i = 0; i < OP_STEPS && x->c->kind->steps[i].call != NULL; i++)
+        if (x->c->kind->steps[i].flops != NULL) work += x->c->kind->steps[i].flops(x) / 2;
+    return most > 0 && (floats > most || work > 16 * most);
+}
+
+/* One case on the tables of one element type. */
+static void test_case(const struct op_case *c, const struct table *tables, int count, enum berth_dtype dtype,
+                      double most, struct totals *totals) {
     char title[160];
     struct op_ctx x;
     op_title(c, title, sizeof title);
-    op_open(&x, c, true);
+    op_open(&x, c, true, dtype);
+    if (too_long(&x, most)) {
+        totals->left_out++;
+        op_close(&x);
+        return;
+    }
     totals->cases++;
     c->kind->forward(&x);
     if (c->kind->backward != NULL) {
         c->kind->backward(&x);
-        check_gradient(&x, title, totals);
+        if (dtype == BERTH_F32) check_gradient(&x, title, totals);
     }
     for (int i = 0; i < count; i++)
-        test_table(&x, &tables[i], title, totals);
+        if (tables[i].dtype == dtype) test_table(&x, &tables[i], title, totals);
     op_close(&x);
 }
 
@@ -198,7 +253,7 @@ static void perf_case(const struct op_case *c, const struct table *table, int th
     struct op_ctx x;
     op_title(c, title, sizeof title);
     omp_set_num_threads(threads);
-    op_open(&x, c, false);
+    op_open(&x, c, false, BERTH_F32);
     for (int i = 0; i < OP_STEPS && c->kind->steps[i].call != NULL; i++) {
         const struct op_step *step = &c->kind->steps[i];
         const double seconds = best_seconds(&x, step, table);
@@ -219,23 +274,68 @@ static int fill_tables(struct table *tables, struct berth_device *dev) {
             printf("not on this processor: %s\n", isa_names[i]);
             continue;
         }
+        tables[count].ways = thread_ways;
         tables[count++].name = isa_names[i];
     }
-    tables[count++] = (struct table){dev->backend->name, dev->ops, dev->stream};
+    tables[count++] = (struct table){dev->backend->name, dev->ops, dev->stream, thread_ways, BERTH_F32};
     return count;
 }
 
-static void walk(bool perf, const regex_t *filter, const struct table *tables, int count, int threads,
+static int fill_cuda_host(struct table *tables, struct berth_device *dev) {
+    tables[0] = (struct table){"cuda-host f32", dev->ops, dev->stream, order_ways, BERTH_F32};
+    tables[1] = (struct table){"cuda-host bf16", dev->ops, dev->stream, order_ways, BERTH_BF16};
+    return 2;
+}
+
+enum mode { MODE_TEST, MODE_PERF, MODE_CUDA_HOST };
+static const char *const mode_names[] = {"test", "perf", "cuda-host"};
+
+/* Kinds whose operations have no CUDA kernel yet. */
+static const char *const no_cuda[] = {"scale",
+                                      "elementwise",
+                                      "sums",
+                                      "column_sum",
+                                      "adamw",
+                                      "activation",
+                                      "dropout",
+                                      "embedding",
+                                      "gather",
+                                      "mean_pool",
+                                      "cross_entropy",
+                                      "attention",
+                                      "attention-long",
+                                      "focal",
+                                      "bce",
+                                      "error",
+                                      "cosent",
+                                      "normalize_dot",
+                                      "crf",
+                                      "mix",
+                                      NULL};
+
+static bool lacks_cuda(const struct op_case *c) {
+    for (size_t i = 0; no_cuda[i] != NULL; i++)
+        if (strcmp(no_cuda[i], c->kind->name) == 0) return true;
+    return false;
+}
+
+static void walk(enum mode mode, const regex_t *filter, const struct table *tables, int count, int threads,
                  struct totals *totals) {
+    const char *limit = getenv("BERTH_OPS_MOST");
+    const double most = limit == NULL ? 0 : atof(limit);
     for (int list = 0; list < LISTS; list++) {
-        for (const struct op_case *c = (perf ? perf_lists : test_lists)[list]; c->kind != NULL; c++) {
+        for (const struct op_case *c = (mode == MODE_PERF ? perf_lists : test_lists)[list]; c->kind != NULL;
+             c++) {
             char title[160];
             op_title(c, title, sizeof title);
             if (filter != NULL && regexec(filter, title, 0, NULL, 0) != 0) continue;
-            if (perf)
+            if (mode == MODE_CUDA_HOST && lacks_cuda(c))
+                totals->left_out++;
+            else if (mode == MODE_PERF)
                 perf_case(c, &tables[count - 1], threads);
             else
-                test_case(c, tables, count, totals);
+                test_case(c, tables, count, BERTH_F32, most, totals);
+            if (mode == MODE_CUDA_HOST && !lacks_cuda(c)) test_case(c, tables, count, BERTH_BF16, most, totals);
         }
     }
 }
@@ -248,37 +348,51 @@ static void wait_asleep(char **argv) {
     execv("/proc/self/exe", argv); /* on failure the tests run as they are, only slower */
 }
 
-int main(int argc, char **argv) {
-    struct table tables[4] = {0};
-    struct totals totals = {0};
-    struct berth_device *dev = NULL;
-    regex_t filter;
-    const bool named = argc > 1 && (strcmp(argv[1], "perf") == 0 || strcmp(argv[1], "test") == 0);
-    const bool perf = named && strcmp(argv[1], "perf") == 0;
-    const char *pattern = argc > 1 + named ? argv[1 + named] : NULL;
-    const int threads = omp_get_max_threads();
-    if (pattern != NULL && regcomp(&filter, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
-        fprintf(stderr, "test_ops: bad regex %s\n", pattern);
-        return 2;
+static enum mode mode_of(int argc, char **argv, const char **pattern) {
+    for (int i = 0; i < 3 && argc > 1; i++) {
+        if (strcmp(argv[1], mode_names[i]) != 0) continue;
+        *pattern = argc > 2 ? argv[2] : NULL;
+        return (enum mode)i;
     }
-    if (!perf) wait_asleep(argv);
-    if (!perf) omp_set_num_threads(thread_counts[2]); /* the device makes room for as many as will run */
-    if (berth_device_open(&dev, "cpu") != BERTH_OK) {
-        fprintf(stderr, "test_ops: %s\n", berth_error_text());
-        return 1;
-    }
+    *pattern = argc > 1 ? argv[1] : NULL;
+    return MODE_TEST;
+}
+
+static void describe(const struct berth_device *dev) {
     struct berth_str about;
     berth_str_init(&about);
     berth_device_describe(dev, &about);
     if (!about.failed) printf("%s", about.data);
     berth_str_deinit(&about);
+}
+
+int main(int argc, char **argv) {
+    struct table tables[4] = {0};
+    struct totals totals = {0};
+    struct berth_device *dev = NULL;
+    regex_t filter;
+    const char *pattern = NULL;
+    const enum mode mode = mode_of(argc, argv, &pattern);
+    const int threads = omp_get_max_threads();
+    if (pattern != NULL && regcomp(&filter, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+        fprintf(stderr, "test_ops: bad regex %s\n", pattern);
+        return 2;
+    }
+    if (mode != MODE_PERF) wait_asleep(argv);
+    if (mode != MODE_PERF) omp_set_num_threads(thread_ways[2].threads); /* room for as many as will run */
+    if (berth_device_open(&dev, mode == MODE_CUDA_HOST ? "cuda-host" : "cpu") != BERTH_OK) {
+        fprintf(stderr, "test_ops: %s\n", berth_error_text());
+        return 1;
+    }
+    describe(dev);
     const double start = berth_time_seconds();
-    walk(perf, pattern == NULL ? NULL : &filter, tables, fill_tables(tables, dev), threads, &totals);
-    if (!perf)
-        printf("%d cases, %d runs, %d failures, %.1f s\n", totals.cases, totals.runs, totals.failures,
-               berth_time_seconds() - start);
+    const int count = mode == MODE_CUDA_HOST ? fill_cuda_host(tables, dev) : fill_tables(tables, dev);
+    walk(mode, pattern == NULL ? NULL : &filter, tables, count, threads, &totals);
+    if (mode != MODE_PERF)
+        printf("%d cases, %d left out, %d runs, %d failures, %.1f s\n", totals.cases, totals.left_out,
+               totals.runs, totals.failures, berth_time_seconds() - start);
     if (pattern != NULL) regfree(&filter);
     berth_device_close(dev);
     fflush(stdout);
-    return totals.failures > 0 || (!perf && totals.cases == 0) ? 1 : 0;
+    return totals.failures > 0 || (mode != MODE_PERF && totals.cases == 0) ? 1 : 0;
 }

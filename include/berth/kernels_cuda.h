@@ -1,0 +1,55 @@
+/* kernels_cuda.h: the CUDA kernels of kernels/FAMILY.cu as a table of operations, on two devices.
+ *
+ * The same files are compiled twice: by nvcc for the device `cuda`, and by the C++ compiler for the device
+ * `cuda-host`, whose execution layer (kernels/host/) runs them on the CPU and finds mistakes that a GPU would
+ * not forgive. Launchers are the functions of struct berth_ops: plain pointers, sizes, a stream; they allocate
+ * nothing and never wait for the device. */
+#ifndef BERTH_KERNELS_CUDA_H
+#define BERTH_KERNELS_CUDA_H
+
+#include "berth/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The families with CUDA kernels; products come from a library. */
+#define BERTH_CUDA_FAMILY_MAP(X) X(layernorm)
+#define BERTH_CUDA_DECLARE(family)                                                                             \
+    void berth_cuda_table_##family(struct berth_ops *ops);                                                     \
+    void berth_cuda_host_table_##family(struct berth_ops *ops);
+BERTH_CUDA_FAMILY_MAP(BERTH_CUDA_DECLARE)
+
+/* What a CUDA device's berth_stream begins with. */
+struct berth_cuda_stream {
+    void *stream;  /* cudaStream_t; unused by cuda-host */
+    void *scratch; /* BERTH_CUDA_SCRATCH bytes of device memory for partial sums of one operation */
+};
+#define BERTH_CUDA_SCRATCH ((size_t)64 << 10)
+
+/* What the launchers return. */
+enum berth_cuda_error {
+    BERTH_CUDA_OK = 0,
+    BERTH_CUDA_E_DTYPE = 1,     /* this operation does not take the element type */
+    BERTH_CUDA_E_SHAPE = 2,     /* a size beyond what the kernels hold */
+    BERTH_CUDA_E_LIBRARY = 3,   /* the matrix product library refused */
+    BERTH_CUDA_E_HOST = 4,      /* the execution layer found a mistake: berth_cuda_host_error() */
+    BERTH_CUDA_E_RUNTIME = 1000 /* plus the cudaError of the launch */
+};
+
+/* ---- the execution layer. One launch at a time in a process. */
+
+/* In which order the threads and blocks of a launch run; results must not depend on it. Random orders follow
+ * from the seed. At program start BERTH_CUDA_HOST_ORDER=forward|reverse|random[:SEED] of the environment. */
+enum berth_cuda_host_order { BERTH_CUDA_HOST_FORWARD, BERTH_CUDA_HOST_REVERSE, BERTH_CUDA_HOST_RANDOM };
+void berth_cuda_host_set_order(enum berth_cuda_host_order order, uint64_t seed);
+/* What was wrong with the last launch, or "". */
+const char *berth_cuda_host_error(void);
+/* Whether this build's kernels report accesses to the race detector. */
+int berth_cuda_host_detects_races(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* BERTH_KERNELS_CUDA_H */

@@ -1,0 +1,113 @@
+/* cuda.cuh: the two targets of a CUDA kernel file: nvcc, and the execution layer of host/.
+ *
+ * A kernel uses CUDA's own words (threadIdx, __syncthreads, __shfl_xor_sync, ...) and, for what the two targets
+ * write differently, the words of this file:
+ *
+ *     launch(kernel, grid, block, dynamic_bytes, stream, arguments...)    0 or a BERTH_CUDA_E_* number
+ *     BERTH_SHARED(float, name, [8][33]);     BERTH_DYNAMIC_SHARED(bf16, name);
+ *     vector_load<uint4>(p), vector_store(p, v)                           aligned to the vector's size
+ *     async_copy16, async_copy_commit, async_copy_wait<N>                 cp.async (sm_80)
+ *     ldmatrix_x4, ldmatrix_x4_trans, mma_bf16                            ldmatrix, mma.sync.m16n8k16 (sm_80)
+ *     fast_exp2(x)                                                        ex2.approx: relative error 2^-22
+ *     BERTH_CUDA_TABLE(family)(struct berth_ops *ops)                     the family's function
+ *
+ * An instruction that host/ does not have may stand only in a kernel that has a twin without it. */
+#ifndef BERTH_KERNELS_CUDA_CUH
+#define BERTH_KERNELS_CUDA_CUH
+
+#if defined(__CUDACC__)
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+#include "berth/kernels_cuda.h"
+
+#define BERTH_CUDA_TABLE(family) extern "C" void berth_cuda_table_##family
+#define BERTH_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
+#define BERTH_DYNAMIC_SHARED(type, name)                                                                       \
+    extern __shared__ __align__(128) unsigned char berth_dynamic_shared[];                                     \
+    type *name = reinterpret_cast<type *>(berth_dynamic_shared)
+
+/* More than 48 KiB of dynamic shared memory must be asked for, once a kernel. */
+template <class... P, class... A>
+static int launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamic_bytes, berth_stream *stream,
+                  A... arguments) {
+    const struct berth_cuda_stream *s = reinterpret_cast<const struct berth_cuda_stream *>(stream);
+    cudaError_t error = cudaSuccess;
+    if (dynamic_bytes > 48 * 1024)
+        error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)dynamic_bytes);
+    if (error == cudaSuccess) {
+        kernel<<<grid, block, dynamic_bytes, s == nullptr ? nullptr : (cudaStream_t)s->stream>>>(arguments...);
+        error = cudaGetLastError();
+    }
+    return error == cudaSuccess ? BERTH_CUDA_OK : BERTH_CUDA_E_RUNTIME + (int)error;
+}
+
+template <class V> static __device__ __forceinline__ V vector_load(const void *from) {
+    return *reinterpret_cast<const V *>(from);
+}
+
+template <class V> static __device__ __forceinline__ void vector_store(void *to, V value) {
+    *reinterpret_cast<V *>(to) = value;
+}
+
+static __device__ __forceinline__ float fast_exp2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+static __device__ __forceinline__ unsigned shared_address(const void *p) {
+    return (unsigned)__cvta_generic_to_shared(p);
+}
+
+/* 16 bytes from global to shared memory, or zeros where not valid (from must be an address all the same). */
+static __device__ __forceinline__ void async_copy16(void *to_shared, const void *from, bool valid) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to_shared)), "l"(from),
+                 "r"(valid ? 16 : 0)
+                 : "memory");
+}
+
+static __device__ __forceinline__ void async_copy_commit() {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+template <int LEFT> static __device__ __forceinline__ void async_copy_wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
+}
+
+static __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+
+static __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+
+/* d += a b for 16 x 16 (rows) times 16 x 8 (columns), fp32 sums. */
+static __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
+                                                uint32_t b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+#else
+
+#include "host/host_cuda.h"
+
+#define BERTH_CUDA_TABLE(family) extern "C" void berth_cuda_host_table_##family
+
+#endif
+
+typedef __nv_bfloat16 bf16;
+
+#endif /* BERTH_KERNELS_CUDA_CUH */
