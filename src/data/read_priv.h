@@ -150,6 +150,47 @@ berth_status line_next(struct line_cursor *l, bool *more) BERTH_CHECKED;
 /* Whether the next line can be had without waiting for a pipe. */
 bool line_is_ready(const struct line_cursor *l);
 
+/* ---- what reading tells beside the rows */
+
+#define CENSUS_LETTERS 7 /* B I E S L U, and all others but O */
+#define CENSUS_ODD 3
+
+struct counted {
+    int64_t count;
+    char *first; /* place of the first, as messages have it; owned; NULL: none */
+};
+
+struct tag_census { /* of the tags of one label */
+    int64_t words;  /* that carry a tag */
+    struct counted letters[CENSUS_LETTERS];
+    struct counted odd[CENSUS_ODD]; /* tags out of place, by scheme */
+};
+
+struct read_report {
+    struct counted replaced; /* characters, by encoding: replace */
+    struct tag_census *tags; /* [label_count] of the spec */
+    size_t label_count;
+};
+struct berth_json;
+berth_status read_report_init(struct read_report *r, size_t label_count) BERTH_CHECKED;
+void read_report_deinit(struct read_report *r); /* what is zeroed may be given, too */
+/* Counts the tags (a list) of a sentence. */
+berth_status read_report_tags(struct read_report *r, size_t label, const char *path, int64_t line,
+                              const char *tags) BERTH_CHECKED;
+berth_status read_report_replaced(struct read_report *r, const char *path, int64_t line,
+                                  int64_t count) BERTH_CHECKED;
+/* As a JSON object, and back from the member `path` into a report that has just been initialised. */
+void read_report_add_json(struct berth_str *s, const struct read_report *r);
+berth_status read_report_read_json(struct read_report *r, const struct berth_json *j,
+                                   const char *path) BERTH_CHECKED;
+/* The scheme that the tags are of. */
+enum berth_tag_scheme tag_census_scheme(const struct tag_census *c);
+/* How many tags do not fit a scheme, and where the first stands (NULL: none). */
+int64_t tag_census_odd(const struct tag_census *c, enum berth_tag_scheme scheme, const char **first);
+berth_status tag_census_merge(struct tag_census *to, const struct tag_census *from) BERTH_CHECKED;
+/* The tags of a sentence (a list) in another scheme; the list replaces what `out` held. */
+void tags_convert(struct berth_str *out, const char *tags, enum berth_tag_scheme to);
+
 /* ---- readers */
 
 enum field_kind { FIELD_MISSING, FIELD_TEXT, FIELD_LIST };
@@ -173,8 +214,10 @@ struct reader {
     size_t field_count;   /* FIELD_OF_LABELS + the spec's labels */
     int64_t line;         /* of the row, filled in by the format */
     struct berth_row row;
-    struct berth_str *lists; /* [label_count] lists made of texts */
-    void *state;             /* the format's own; owned */
+    struct berth_str *lists;    /* [label_count] lists made of texts */
+    struct berth_str converted; /* tags in another scheme */
+    struct read_report *report; /* borrowed; NULL: none; the caller sets it */
+    void *state;                /* the format's own; owned */
 };
 
 struct reader_format {
@@ -208,6 +251,8 @@ const struct reader_format *reader_find(const char *name);
 berth_status reader_map_files(struct text_file *files, size_t *count, const struct source_spec *spec,
                               const char *path) BERTH_CHECKED;
 void reader_unmap_file(struct text_file *file);
+/* Then r->report may be set: initialised for the spec's labels; several readers may add to one. Close the
+ * reader after a failure too. */
 berth_status reader_open(struct reader *r, const struct source_spec *spec, const struct text_file *files,
                          size_t file_count) BERTH_CHECKED;
 /* The next row in r->row; *more is false after the last. */
