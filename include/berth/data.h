@@ -27,9 +27,12 @@ const char *berth_split_name(enum berth_split split); /* "train", "dev", "test" 
 #define BERTH_LABEL_MISSING (-1)
 #define BERTH_LABEL_UNKNOWN (-2)
 
-/* One split of one source, packed; a read-only view of a file that is mapped. */
+/* One split of one source, packed; a read-only view of a file that is mapped. A packed row is a row of the text
+ * files, or with `overflow: windows` one window of it; the windows of a text row lie one after the other, and each
+ * of its words belongs to exactly one of them. Arrays [task] are NULL where the source does not carry the task. */
 struct berth_dataset {
-    int64_t rows; /* R */
+    int64_t rows;        /* R */
+    int64_t source_rows; /* rows of the text files; fewer than R where windows are */
     int64_t token_count;
     int64_t word_count;
     const int64_t *offset;      /* [R+1] first token of a row */
@@ -39,11 +42,18 @@ struct berth_dataset {
     const int32_t *word_token;  /* [word_count] index within the row of the word's first piece; -1: cut off, or
                                    without pieces. Words are kept where a tagging task reads the source, and of
                                    seqfiles */
-    const int32_t *const *labels; /* [tasks of the data] NULL when the source does not carry the task;
-                                    classification [R], tagging [word_count] */
-    int64_t rows_cut;             /* rows longer than max_length */
-    int64_t words_cut;            /* of word_count */
-    int64_t *unknown_labels;      /* [tasks] */
+    const int64_t *origin;      /* [R] the text row, from 0; NULL: row r is text row r */
+    const int32_t *pair_at;     /* [R] separate sequences (similarity, contrastive): index within the row of the
+                                   pair's first token; 0: none; NULL: a row is one sequence */
+    const int32_t *negative_at; /* [R] the same for the negative */
+    const int32_t *const *labels;     /* [task] classification [R] and tagging [word_count]: the label; other kinds
+                                         [R]: 0 where the row is labelled; mlm: NULL */
+    const float *const *numbers;      /* [task] regression and similarity: [R] */
+    const int64_t *const *set_offset; /* [task] multilabel: [R+1] into set_values */
+    const int32_t *const *set_values; /* [task] multilabel: the labels of the rows */
+    int64_t rows_cut;                 /* text rows longer than max_length that lost tokens */
+    int64_t words_cut;                /* of word_count */
+    int64_t *unknown_labels;          /* [tasks] */
 };
 
 struct berth_source {
@@ -71,7 +81,11 @@ size_t berth_data_source_count(const struct berth_data *d);
 const struct berth_source *berth_data_source(const struct berth_data *d, size_t index);
 size_t berth_data_task_count(const struct berth_data *d); /* the configuration's tasks, in its order */
 const struct berth_task *berth_data_task(const struct berth_data *d, size_t index);
-size_t berth_data_task_source(const struct berth_data *d, size_t task);
+/* The sources that carry a task's labels, in the order in which they are named. */
+size_t berth_data_task_source_count(const struct berth_data *d, size_t task);
+size_t berth_data_task_source_at(const struct berth_data *d, size_t task, size_t index);
+bool berth_data_task_reads(const struct berth_data *d, size_t task, size_t source);
+size_t berth_data_task_source(const struct berth_data *d, size_t task); /* the first */
 /* The packed file behind a split (for `berth pack` to name); NULL when the split is absent. */
 const char *berth_data_file(const struct berth_data *d, size_t source, enum berth_split split);
 /* True when the file was made by this call, false when the cache had it. */
@@ -113,7 +127,8 @@ berth_status berth_feeder_restore(struct berth_feeder *f, int64_t epoch, int64_t
 
 /* ---- the order of evaluation: all rows of one source's split, longest first, `batch_size` sequences a batch;
  * items of every task that the source carries (all words that were not cut off, all sequences), labels
- * included. source/source_row of the batch tell where each sequence belongs. */
+ * included. source/source_row of the batch tell where each sequence belongs; a row may have several (its pair, its
+ * negative, the corrupted copy for mlm, whose draw is the same at every evaluation). */
 struct berth_scan;
 berth_status berth_scan_create(struct berth_scan **out, const struct berth_data *d, size_t source,
                                enum berth_split split, int64_t batch_size) BERTH_CHECKED;
@@ -123,7 +138,10 @@ berth_status berth_scan_next(struct berth_scan *s, const struct berth_batch **ou
 
 /* ---- rows for prediction: adds [CLS] text [SEP] (pair [SEP]) to a batch, cut to max_length, with one item a
  * task: sentence-level tasks the sequence, token-level tasks each word (split at white space) that was not cut
- * off. words: start and end byte of each white-space word, none where no task is token-level; owned by the
+ * off. Where a task compares texts (similarity) text and pair are added as two sequences in front of it, or instead of it
+ * where all tasks do so; without a pair such a task has no item, and contrastive and mlm tasks never have one. All
+ * sequences carry the same ordinal and row.
+ * words: start and end byte of each white-space word, none where no task is token-level; owned by the
  * caller (free). words and word_count may be NULL. Words are encoded one by one when any of the tasks is token-level,
  * while training does so for the sources of token-level tasks alone: the ids differ only where a control character
  * stands between words, which the tokenizer drops and does not split at. */

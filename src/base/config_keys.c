@@ -113,12 +113,32 @@ const struct berth_key berth_config_keys[] = {
      .help = "Rows that choose the best checkpoint and stop training early."},
     {.path = "data.*.test", .type = BERTH_KEY_STRINGS, ANY, .unit = "file or folder",
      .help = "Rows that are read once, after training."},
+    SECTION("data.*.split", "Parts of the train rows that become dev and test rows. A row's side follows from its text and "
+            "the seed alone, so it stays when rows are added, and duplicates lie on one side."),
+    {.path = "data.*.split.dev", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9, .default_value = "0", .unit = "share",
+     .help = "Share of the train rows for dev."},
+    {.path = "data.*.split.test", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9, .default_value = "0", .unit = "share",
+     .help = "Share of the train rows for test."},
+    {.path = "data.*.limit", .type = BERTH_KEY_INT, .min = 1, .max = 1e12, .unit = "rows",
+     .help = "Training rows kept: drawn by the seed, every label with its share."},
+    {.path = "data.*.limit_eval", .type = BERTH_KEY_INT, .min = 1, .max = 1e12, .unit = "rows",
+     .help = "The same for dev and for test rows."},
+    {.path = "data.*.overflow", .type = BERTH_KEY_CHOICE, ANY, .choices = "cut|error|windows", .default_value = "cut",
+     .unit = "",
+     .help = "What becomes of a row that is longer than model.max_length. cut: its end is left out. error: packing stops "
+             "and names the row. windows: several sequences that overlap; a word counts once, where its context is longer."},
+    {.path = "data.*.stride", .type = BERTH_KEY_INT, .min = 0, .max = 32766, .default_value = "16", .unit = "tokens",
+     .help = "How many tokens a window shares with the one before it."},
 
     {.path = "tasks", .type = BERTH_KEY_NAMED, ANY, .unit = "", .required = true,
      .help = "Tasks, by names of your choice: one head each on the shared backbone."},
-    {.path = "tasks.*.type", .type = BERTH_KEY_CHOICE, ANY, .choices = "classification|tagging", .unit = "",
+    {.path = "tasks.*.type", .type = BERTH_KEY_CHOICE, ANY, 
+     .choices = "classification|tagging|multilabel|regression|similarity|contrastive|mlm", .unit = "",
      .required = true,
-     .help = "classification: one label a sentence. tagging: one label a word (BIO)."},
+     .help = "classification: one label a sentence. tagging: one label a word. multilabel: a set of labels a "
+             "sentence. regression: a number. similarity: a number that says how near text and text_pair are. "
+             "contrastive: text_pair is nearer than other rows' (and than `negative`). mlm: tokens are hidden and told; "
+             "it needs no label."},
     {.path = "tasks.*.source", .type = BERTH_KEY_STRINGS, ANY, .unit = "name", .required = true,
      .help = "The source of `data` that carries this task's labels, or a list of them."},
     {.path = "tasks.*.label", .type = BERTH_KEY_COLUMNS, ANY, .unit = "column",
@@ -133,6 +153,8 @@ const struct berth_key berth_config_keys[] = {
     {.path = "tasks.*.convert_to", .type = BERTH_KEY_CHOICE, ANY, .choices = "none|io|bio|iob1|bioes|bilou",
      .default_value = "none", .unit = "",
      .help = "Rewrites the tags in another scheme while they are read; it needs tasks.NAME.scheme."},
+    {.path = "tasks.*.mask", .type = BERTH_KEY_NUMBER, .min = 0.01, .max = 0.9, .default_value = "0.15", .unit = "share",
+     .help = "mlm: share of the tokens to be told; of these 8 in 10 become [MASK], 1 in 10 another token, 1 in 10 stay."},
     {.path = "tasks.*.pooling", .type = BERTH_KEY_CHOICE, ANY, .choices = "pooler|cls|mean",
      .default_value = "pooler", .unit = "",
      .help = "The sentence vector of a classification head: the pooler's output, the vector of [CLS], or "

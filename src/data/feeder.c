@@ -19,7 +19,9 @@ struct berth_feeder {
     int batch_count;
     int *part; /* [part_capacity] the batch of each row of the step */
     size_t part_capacity;
-    struct segment_buffer segments;
+    int32_t *ordinal; /* [ordinal_capacity] of each row's first sequence */
+    size_t ordinal_capacity;
+    struct row_buffers buffers;
 };
 
 berth_status berth_feeder_create(struct berth_feeder **out, const struct berth_data *d,
@@ -46,7 +48,8 @@ void berth_feeder_free(struct berth_feeder *f) {
         berth_batch_deinit(&f->batches[i]);
     free(f->batches);
     free(f->part);
-    free(f->segments.values);
+    free(f->ordinal);
+    row_buffers_deinit(&f->buffers);
     plan_deinit(&f->plan);
     plan_deinit(&f->other);
     sampler_deinit(&f->sampler);
@@ -89,17 +92,31 @@ static berth_status part_step(struct berth_feeder *f, const int64_t *rows, int64
     return BERTH_OK;
 }
 
+/* Ordinals: the step's sequences are numbered in the order of its rows. */
+static berth_status number_step(struct berth_feeder *f, const int64_t *rows, int64_t count,
+                                const struct task_choice *choice) {
+    BERTH_TRY(berth_grow(&f->ordinal, &f->ordinal_capacity, (size_t)count, sizeof *f->ordinal));
+    int32_t next = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const struct plan_entry *entry = &f->sampler.entries[rows[i]];
+        f->ordinal[i] = next;
+        next += row_sequence_count(f->data, (size_t)entry->source, BERTH_TRAIN, entry->row, choice);
+    }
+    return BERTH_OK;
+}
+
 /* Rows [first, end) of the step as one batch, source by source. */
 static berth_status fill_batch(struct berth_feeder *f, struct berth_batch *b, const int64_t *rows,
-                               int64_t first, int64_t end, int only_task) {
-    BERTH_TRY(berth_batch_reset(b, (int)f->data->task_count));
-    b->one_task = only_task >= 0;
+                               int64_t first, int64_t end, const struct task_choice *choice) {
+    BERTH_TRY(batcher_begin(b, f->data));
+    b->one_task = choice->only >= 0;
     for (size_t source = 0; source < f->data->source_count; source++) {
         for (int64_t i = first; i < end; i++) {
             const struct plan_entry *entry = &f->sampler.entries[rows[i]];
+            const struct row_draw draw = {
+                .source = source, .split = BERTH_TRAIN, .row = entry->row, .epoch = (uint32_t)f->epoch};
             if ((size_t)entry->source != source) continue;
-            BERTH_TRY(batcher_add_row(b, f->data, source, BERTH_TRAIN, entry->row, (int32_t)i, only_task, false,
-                                      &f->segments));
+            BERTH_TRY(batcher_add_row(b, f->data, &draw, &f->ordinal[i], choice, false, &f->buffers));
         }
     }
     return berth_batch_finish(b);
@@ -130,13 +147,15 @@ berth_status berth_feeder_next(struct berth_feeder *f) {
     }
     const int64_t *rows = f->plan.order + f->plan.step_first[f->steps_done];
     int64_t count = f->plan.step_first[f->steps_done + 1] - f->plan.step_first[f->steps_done];
-    int only_task = f->sampler.options.one_task ? f->plan.step_group[f->steps_done] : -1;
+    const struct task_choice choice = {.only = f->sampler.options.one_task ? f->plan.step_group[f->steps_done]
+                                                                           : -1};
+    BERTH_TRY(number_step(f, rows, count, &choice));
     BERTH_TRY(part_step(f, rows, count));
     f->batch_count = 0;
     for (int64_t first = 0, end; first < count; first = end) {
         for (end = first; end < count && f->part[end] == f->part[first];)
             end++;
-        BERTH_TRY(fill_batch(f, &f->batches[f->batch_count], rows, first, end, only_task));
+        BERTH_TRY(fill_batch(f, &f->batches[f->batch_count], rows, first, end, &choice));
         f->batch_count++;
     }
     share_counts(f, count);

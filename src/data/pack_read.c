@@ -1,10 +1,11 @@
-/* pack_read.c: opening a packed file, and the cache folder.
+/* pack_read.c: opening a packed file.
  *
  * The digest of the file tells damage; what the numbers mean is checked as well before anything is indexed by
- * them. A damaged file of the cache is not fatal: it is named in the log and made again.
+ * them. The checks walk the mapped file from front to back; nothing of it is copied.
  */
 #include "data/data_priv.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,21 +72,79 @@ static berth_status check_values(const struct pack *p, size_t vocabulary) {
     return BERTH_OK;
 }
 
+/* Labels of one kind: what must be there, and that it stays within the names. */
+static berth_status read_label(struct pack *p, size_t index, enum berth_task_kind kind,
+                               const struct berth_json *meta) {
+    struct pack_labels *l = &p->labels[index];
+    int64_t rows = p->view.rows, count = kind == BERTH_TASK_TAGGING ? p->view.word_count : rows;
+    char name[40];
+    bool numbers = kind == BERTH_TASK_REGRESSION || kind == BERTH_TASK_SIMILARITY;
+    BERTH_TRY(read_names(&l->names, meta, index));
+    bool named = kind == BERTH_TASK_CLASSIFICATION || kind == BERTH_TASK_TAGGING;
+    int64_t most = named ? (int64_t)l->names.count : 1;
+    snprintf(name, sizeof name, "labels/%zu", index);
+    BERTH_TRY(view(p->file, name, BERTH_H5_I32, count, &l->values));
+    for (int64_t k = 0; k < count; k++)
+        if (l->values[k] < -1 || l->values[k] >= most)
+            BERTH_FAIL(BERTH_E_FORMAT, "dataset '%s': found label %d, expected less than %lld", name,
+                       l->values[k], (long long)most);
+    snprintf(name, sizeof name, "numbers/%zu", index);
+    if (numbers) BERTH_TRY(view(p->file, name, BERTH_H5_F32, rows, &l->numbers));
+    for (int64_t r = 0; numbers && r < rows; r++)
+        if (!isfinite(l->numbers[r]))
+            BERTH_FAIL(BERTH_E_FORMAT, "dataset '%s': row %lld is not a finite number", name, (long long)r);
+    if (kind != BERTH_TASK_MULTILABEL) return BERTH_OK;
+    snprintf(name, sizeof name, "set_offset/%zu", index);
+    BERTH_TRY(view(p->file, name, BERTH_H5_I64, rows + 1, &l->set_offset));
+    int64_t total = l->set_offset[rows];
+    if (total < 0)
+        BERTH_FAIL(BERTH_E_FORMAT, "dataset '%s': found %lld, expected none below 0", name, (long long)total);
+    BERTH_TRY(check_offsets(l->set_offset, rows, total, 0, (int64_t)l->names.count, name));
+    snprintf(name, sizeof name, "set_values/%zu", index);
+    BERTH_TRY(view(p->file, name, BERTH_H5_I32, total, &l->set_values));
+    for (int64_t k = 0; k < total; k++)
+        if (l->set_values[k] < 0 || (size_t)l->set_values[k] >= l->names.count)
+            BERTH_FAIL(BERTH_E_FORMAT, "dataset '%s': found label %d, expected less than %zu", name,
+                       l->set_values[k], l->names.count);
+    return BERTH_OK;
+}
+
 static berth_status read_labels(struct pack *p, const struct source_spec *spec, const struct berth_json *meta) {
-    BERTH_TRY(berth_calloc(&p->names, spec->label_count, sizeof *p->names));
     BERTH_TRY(berth_calloc(&p->labels, spec->label_count, sizeof *p->labels));
     p->label_count = spec->label_count;
-    for (size_t i = 0; i < spec->label_count; i++) {
-        char name[40];
-        bool tagging = spec->labels[i].kind == BERTH_TASK_TAGGING;
-        int64_t count = tagging ? p->view.word_count : p->view.rows;
-        snprintf(name, sizeof name, "labels/%zu", i);
-        BERTH_TRY(view(p->file, name, BERTH_H5_I32, count, &p->labels[i]));
-        BERTH_TRY(read_names(&p->names[i], meta, i));
-        for (int64_t k = 0; k < count; k++)
-            if (p->labels[i][k] < -1 || p->labels[i][k] >= (int64_t)p->names[i].count)
-                BERTH_FAIL(BERTH_E_FORMAT, "dataset '%s': found label %d, expected less than %zu", name,
-                           p->labels[i][k], p->names[i].count);
+    for (size_t i = 0; i < spec->label_count; i++)
+        BERTH_TRY(read_label(p, i, spec->labels[i].kind, meta));
+    return BERTH_OK;
+}
+
+/* Text rows count up from 0, the windows of one together. */
+static berth_status check_origin(const struct berth_dataset *d) {
+    for (int64_t r = 0; r < d->rows; r++) {
+        int64_t before = r > 0 ? d->origin[r - 1] : -1;
+        if (d->origin[r] == before + 1 || (r > 0 && d->origin[r] == before)) continue;
+        BERTH_FAIL(BERTH_E_FORMAT, "dataset 'origin': found %lld after %lld", (long long)d->origin[r],
+                   (long long)before);
+    }
+    if (d->origin[d->rows - 1] != d->source_rows - 1)
+        BERTH_FAIL(BERTH_E_FORMAT, "dataset 'origin': found %lld rows, expected %lld",
+                   (long long)d->origin[d->rows - 1] + 1, (long long)d->source_rows);
+    return BERTH_OK;
+}
+
+/* Where separate sequences begin within their row; each has at least two tokens. */
+static berth_status check_sequences(const struct berth_dataset *d, int64_t max_length) {
+    for (int64_t r = 0; r < d->rows; r++) {
+        int64_t length = d->offset[r + 1] - d->offset[r], pair = d->pair_at[r], negative = d->negative_at[r];
+        int64_t second = pair > 0 ? pair : negative, third = pair > 0 && negative > 0 ? negative : length;
+        bool good = pair >= 0 && negative >= 0;
+        if (good && second > 0)
+            good = second >= 2 && third - second >= 2 && (third == length || length - third >= 2) &&
+                   second <= max_length && third - second <= max_length && length - third <= max_length;
+        else
+            good = good && length <= max_length;
+        if (!good)
+            BERTH_FAIL(BERTH_E_FORMAT, "row %lld: found sequences at %lld and %lld of %lld tokens",
+                       (long long)r, (long long)pair, (long long)negative, (long long)length);
     }
     return BERTH_OK;
 }
@@ -100,6 +159,7 @@ static berth_status read_pack(struct pack *p, const char *path, const struct sou
     BERTH_TRY_OUT(berth_json_parse(&meta, "meta", text, strlen(text)));
     const int64_t most = INT64_MAX / 16;
     BERTH_TRY_OUT(berth_json_int(&d->rows, meta, "rows", 1, most));
+    BERTH_TRY_OUT(berth_json_int(&d->source_rows, meta, "source_rows", 1, d->rows));
     BERTH_TRY_OUT(berth_json_int(&d->token_count, meta, "tokens", 1, most));
     BERTH_TRY_OUT(berth_json_int(&d->word_count, meta, "words", 0, most));
     BERTH_TRY_OUT(berth_json_int(&d->rows_cut, meta, "rows_cut", 0, most));
@@ -109,9 +169,22 @@ static berth_status read_pack(struct pack *p, const char *path, const struct sou
     BERTH_TRY_OUT(view(p->file, "offset", BERTH_H5_I64, d->rows + 1, &d->offset));
     BERTH_TRY_OUT(view(p->file, "word_offset", BERTH_H5_I64, d->rows + 1, &d->word_offset));
     BERTH_TRY_OUT(view(p->file, "word_token", BERTH_H5_I32, d->word_count, &d->word_token));
-    BERTH_TRY_OUT(check_offsets(d->offset, d->rows, d->token_count, 2, max_length, "offset"));
+    BERTH_TRY_OUT(
+        check_offsets(d->offset, d->rows, d->token_count, 2, max_length * (spec->separate ? 3 : 1), "offset"));
     BERTH_TRY_OUT(check_offsets(d->word_offset, d->rows, d->word_count, 0, d->word_count, "word_offset"));
     BERTH_TRY_OUT(check_values(p, vocabulary));
+    if (spec->overflow == OVERFLOW_WINDOWS) {
+        BERTH_TRY_OUT(view(p->file, "origin", BERTH_H5_I64, d->rows, &d->origin));
+        BERTH_TRY_OUT(check_origin(d));
+    } else if (d->source_rows != d->rows) {
+        BERTH_FAIL_OUT(BERTH_E_FORMAT, "found %lld rows of %lld text rows", (long long)d->rows,
+                       (long long)d->source_rows);
+    }
+    if (spec->separate) {
+        BERTH_TRY_OUT(view(p->file, "pair_at", BERTH_H5_I32, d->rows, &d->pair_at));
+        BERTH_TRY_OUT(view(p->file, "negative_at", BERTH_H5_I32, d->rows, &d->negative_at));
+        BERTH_TRY_OUT(check_sequences(d, max_length));
+    }
     BERTH_TRY_OUT(read_labels(p, spec, meta));
 out:
     berth_json_free(meta);
@@ -129,78 +202,9 @@ berth_status pack_open(struct pack *out, const char *path, const struct source_s
 }
 
 void pack_close(struct pack *p) {
-    for (size_t i = 0; p->names && i < p->label_count; i++)
-        berth_labels_deinit(&p->names[i]);
-    free(p->names);
+    for (size_t i = 0; p->labels && i < p->label_count; i++)
+        berth_labels_deinit(&p->labels[i].names);
     free(p->labels);
     berth_h5_close(p->file);
     memset(p, 0, sizeof *p);
-}
-
-/* FOLDER/SOURCE-SPLIT-KEY.h5; characters of the source's name that do not belong into a file name become "_".
- */
-static berth_status pack_path(char **out, const char *folder, const struct source_spec *spec,
-                              enum berth_split split, const char *key) {
-    berth_status status = BERTH_OK;
-    struct berth_str s;
-    berth_str_init(&s);
-    for (const char *p = spec->name; *p; p++) {
-        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-                     *p == '_' || *p == '-';
-        berth_str_addn(&s, plain ? p : "_", 1);
-    }
-    berth_str_addf(&s, "-%s-%s.h5", berth_split_name(split), key);
-    if (s.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "out of memory");
-    BERTH_TRY_OUT(berth_path_join(out, folder, s.data));
-out:
-    berth_str_deinit(&s);
-    return status;
-}
-
-/* Opens a file that the cache has; *found is false when there is none or it is damaged. */
-static berth_status open_cached(struct pack *out, bool *found, const char *path, const struct source_spec *spec,
-                                int64_t max_length, size_t vocabulary) {
-    *found = false;
-    if (!berth_file_exists(path)) return BERTH_OK;
-    berth_status status = pack_open(out, path, spec, max_length, vocabulary);
-    if (status == BERTH_E_FORMAT || status == BERTH_E_VERSION) {
-        berth_log(BERTH_LOG_WARN, "the cache holds a %s file, which is made again: %s",
-                  status == BERTH_E_FORMAT ? "damaged" : "newer",
-                  berth_error_text());
-        berth_error_clear();
-        return BERTH_OK;
-    }
-    *found = status == BERTH_OK;
-    return status;
-}
-
-berth_status pack_obtain(struct pack *out, char **path, bool *made, const struct source_spec *spec,
-                         enum berth_split split, const char *cache_folder, const struct berth_tokenizer *t,
-                         int64_t max_length) {
-    berth_status status = BERTH_OK;
-    size_t paths = spec->path_count[split], per_path = 1;
-    struct text_file *files = NULL; /* READER_MAX_FILES slots a path, then moved together */
-    char key[33];
-    bool found = false;
-    double start = berth_time_seconds();
-    BERTH_TRY(berth_calloc(&files, paths * READER_MAX_FILES, sizeof *files));
-    for (size_t i = 0; i < paths; i++) /* every path of a source has the same number of files */
-        BERTH_TRY_OUT(reader_map_files(files + i * per_path, &per_path, spec, spec->paths[split][i]));
-    BERTH_TRY_OUT(pack_key(key, spec, files, paths * per_path, t, max_length));
-    BERTH_TRY_OUT(pack_path(path, cache_folder, spec, split, key));
-    BERTH_TRY_OUT(open_cached(out, &found, *path, spec, max_length, berth_tokenizer_size(t)));
-    *made = !found;
-    if (!found) {
-        BERTH_TRY_OUT(berth_make_folders(cache_folder));
-        BERTH_TRY_OUT(pack_write(*path, spec, split, files, per_path, t, max_length));
-        BERTH_TRY_OUT(pack_open(out, *path, spec, max_length, berth_tokenizer_size(t)));
-    }
-    berth_log(BERTH_LOG_INFO, "%s %s: %lld rows, %lld tokens, %lld rows cut: %s %s (%.2f s)", spec->name,
-              berth_split_name(split), (long long)out->view.rows, (long long)out->view.token_count,
-              (long long)out->view.rows_cut, found ? "reused" : "made", *path, berth_time_seconds() - start);
-out:
-    for (size_t i = 0; i < paths * READER_MAX_FILES; i++)
-        reader_unmap_file(&files[i]);
-    free(files);
-    return status;
 }

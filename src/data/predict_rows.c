@@ -9,18 +9,53 @@ static bool any_tagging(const struct berth_task *tasks, size_t count) {
     return false;
 }
 
+/* Whether any task reads the texts as separate sequences; and any as one. */
+static void find_uses(const struct berth_task *tasks, size_t count, bool *apart, bool *joined) {
+    *apart = *joined = false;
+    for (size_t i = 0; i < count; i++) {
+        bool separate = tasks[i].kind == BERTH_TASK_SIMILARITY || tasks[i].kind == BERTH_TASK_CONTRASTIVE;
+        *apart |= separate;
+        *joined |= !separate;
+    }
+}
+
+/* One item a task of the joined sequence that was added last. */
 static berth_status add_items(struct berth_batch *b, const struct row_encoder *e,
                               const struct berth_task *tasks, size_t task_count, int64_t first_row) {
     for (size_t t = 0; t < task_count; t++) {
-        if (tasks[t].kind == BERTH_TASK_CLASSIFICATION) {
+        switch (tasks[t].kind) {
+        case BERTH_TASK_TAGGING:
+            for (size_t w = 0; w < e->word_count; w++)
+                if (e->words[w].token >= 0)
+                    BERTH_TRY(berth_batch_add_item(b, (int)t, (int32_t)(first_row + e->words[w].token),
+                                                   BERTH_LABEL_MISSING));
+            break;
+        case BERTH_TASK_CLASSIFICATION:
+        case BERTH_TASK_MULTILABEL:
+        case BERTH_TASK_REGRESSION:
             BERTH_TRY(berth_batch_add_item(b, (int)t, (int32_t)(b->sequence_count - 1), BERTH_LABEL_MISSING));
-            continue;
+            break;
+        default: /* compares two sequences, or answers nothing about a text */
+            break;
         }
-        for (size_t w = 0; w < e->word_count; w++)
-            if (e->words[w].token >= 0)
-                BERTH_TRY(berth_batch_add_item(b, (int)t, (int32_t)(first_row + e->words[w].token),
-                                               BERTH_LABEL_MISSING));
     }
+    return BERTH_OK;
+}
+
+/* Text and pair as sequences of their own, and the items of the tasks that compare them. */
+static berth_status add_apart(struct berth_batch *b, struct row_encoder *e, const char *text, const char *pair,
+                              const struct berth_task *tasks, size_t task_count, int32_t ordinal) {
+    BERTH_TRY(row_encode_separate(e, text, pair, NULL, ROW_WHOLE));
+    size_t first = e->pair_at;
+    struct berth_item item = {.index = (int32_t)b->sequence_count,
+                              .label = BERTH_LABEL_MISSING,
+                              .pair = (int32_t)b->sequence_count + 1,
+                              .negative = -1};
+    BERTH_TRY(berth_batch_add_sequence(b, e->tokens, e->segments, (int64_t)first, ordinal, 0, ordinal));
+    BERTH_TRY(berth_batch_add_sequence(b, e->tokens + first, e->segments + first, (int64_t)(e->length - first),
+                                       ordinal, 0, ordinal));
+    for (size_t t = 0; t < task_count; t++)
+        if (tasks[t].kind == BERTH_TASK_SIMILARITY) BERTH_TRY(berth_batch_put_item(b, (int)t, &item));
     return BERTH_OK;
 }
 
@@ -31,10 +66,15 @@ berth_status berth_data_add_text(struct berth_batch *b, const struct berth_token
     berth_status status = BERTH_OK;
     struct row_encoder e;
     struct berth_word_span *spans = NULL;
+    bool apart = false, joined = false;
+    find_uses(tasks, task_count, &apart, &joined);
     row_encoder_init(&e, t, max_length);
+    if (pair && apart) BERTH_TRY_OUT(add_apart(b, &e, text, pair, tasks, task_count, ordinal));
     BERTH_TRY_OUT(row_encode(&e, text, pair, any_tagging(tasks, task_count) ? ROW_BY_SPACE : ROW_WHOLE));
     int64_t first_row = b->tokens_count;
-    BERTH_TRY_OUT(berth_batch_add_sequence(b, e.tokens, e.segments, (int64_t)e.length, ordinal, 0, ordinal));
+    if (joined || !(pair && apart))
+        BERTH_TRY_OUT(
+            berth_batch_add_sequence(b, e.tokens, e.segments, (int64_t)e.length, ordinal, 0, ordinal));
     BERTH_TRY_OUT(add_items(b, &e, tasks, task_count, first_row));
     if (words) {
         BERTH_TRY_OUT(berth_calloc(&spans, e.word_count, sizeof *spans));

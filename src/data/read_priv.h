@@ -42,6 +42,7 @@ struct label_spec {
 };
 
 enum text_encoding { ENCODING_STRICT, ENCODING_REPLACE, ENCODING_WINDOWS_1252 };
+enum overflow { OVERFLOW_CUT, OVERFLOW_ERROR, OVERFLOW_WINDOWS };
 
 struct source_spec {
     const struct berth_config *config; /* borrowed; NULL: not from a configuration */
@@ -58,6 +59,13 @@ struct source_spec {
     enum text_encoding encoding;
     struct label_spec *labels; /* [label_count] in the order of tasks */
     size_t label_count;
+    bool separate; /* text, pair and negative are sequences of their own (similarity, contrastive) */
+    enum overflow overflow;
+    int64_t stride;                        /* tokens that a window shares with the one before it */
+    bool split_given;                      /* dev and test are parts of the train paths' rows */
+    double split_share[BERTH_SPLIT_COUNT]; /* of dev and test */
+    int64_t limit[BERTH_SPLIT_COUNT];      /* rows kept; 0: all */
+    uint64_t seed;
     const char *const *paths[BERTH_SPLIT_COUNT]; /* [path_count] with the data folder in front */
     size_t path_count[BERTH_SPLIT_COUNT];        /* 0: the split is not named */
 };

@@ -24,8 +24,7 @@ static berth_status add_entries(struct sampler *s, const struct berth_data *d, s
     for (int64_t row = 0; row < set->rows; row++) {
         bool feeds = false;
         for (size_t t = 0; t < d->task_count && !feeds; t++)
-            feeds =
-                d->tasks[t].source == source && (task < 0 || (size_t)task == t) && row_feeds_task(d, t, row);
+            feeds = (task < 0 || (size_t)task == t) && row_feeds_task(d, t, source, row);
         if (!feeds) continue;
         BERTH_TRY(berth_grow(&s->entries, capacity, (size_t)s->entry_count + 1, sizeof *s->entries));
         struct plan_entry *entry = &s->entries[s->entry_count++];
@@ -44,7 +43,9 @@ static berth_status make_groups(struct sampler *s, const struct berth_data *d) {
     if (s->options.one_task) {
         for (size_t t = 0; t < d->task_count; t++) {
             s->group_first[t] = s->entry_count;
-            BERTH_TRY(add_entries(s, d, &capacity, d->tasks[t].source, (int)t));
+            for (size_t i = 0; i < d->tasks[t].source_count; i++)
+                if (d->sources[d->tasks[t].sources[i].source].view.has[BERTH_TRAIN])
+                    BERTH_TRY(add_entries(s, d, &capacity, d->tasks[t].sources[i].source, (int)t));
         }
     } else {
         for (size_t i = 0; i < d->source_count; i++)
@@ -54,27 +55,64 @@ static berth_status make_groups(struct sampler *s, const struct berth_data *d) {
     return BERTH_OK;
 }
 
+/* The task's labels in a pack that its map lacks, at most ten of them. */
+static void list_unknown(struct berth_str *out, const struct berth_labels *names,
+                         const struct berth_labels *known) {
+    size_t count = 0;
+    for (size_t i = 0; i < names->count; i++) {
+        if (berth_labels_find(known, names->names[i]) >= 0) continue;
+        if (count < 10) berth_str_addf(out, "%s'%s'", count ? ", " : "", names->names[i]);
+        count++;
+    }
+    if (count > 10) berth_str_addf(out, " and %zu more", count - 10);
+}
+
 /* Training rows whose label a saved head does not have would be left out in silence: they are refused. */
-static berth_status check_labels(const struct berth_data *d, size_t index) {
+static berth_status check_labels(const struct berth_data *d, size_t index, const struct task_source *at) {
     const struct data_task *task = &d->tasks[index];
-    const struct data_source *source = &d->sources[task->source];
+    const struct data_source *source = &d->sources[at->source];
     const struct berth_dataset *set = &source->view.split[BERTH_TRAIN];
     if (!source->view.has[BERTH_TRAIN] || set->unknown_labels[index] == 0) return BERTH_OK;
-    const struct pack *pack = &source->packs[BERTH_TRAIN];
-    int64_t at = 0, row = 0;
-    while (set->labels[index][at] != BERTH_LABEL_UNKNOWN)
-        at++;
-    row = at;
-    if (task->task.kind == BERTH_TASK_TAGGING)
-        for (row = 0; set->word_offset[row + 1] <= at;)
+    int64_t i = 0, row = 0;
+    bool sets = task->task.kind == BERTH_TASK_MULTILABEL, tags = task->task.kind == BERTH_TASK_TAGGING;
+    const int32_t *values = sets ? set->set_values[index] : set->labels[index];
+    const int64_t *first = sets ? set->set_offset[index] : set->word_offset;
+    while (values[i] != BERTH_LABEL_UNKNOWN)
+        i++;
+    row = i;
+    if (sets || tags)
+        for (row = 0; first[row + 1] <= i;)
             row++;
+    if (set->origin) row = set->origin[row];
+    struct berth_str unknown;
+    berth_str_init(&unknown);
+    list_unknown(&unknown, &source->packs[BERTH_TRAIN].labels[at->label].names, &task->task.labels);
+    berth_status status = berth_error_set(
+        BERTH_E_USAGE, __FILE__, __LINE__,
+        "data.%s.train: row %lld: task '%s': the label%s %s %s not among the %zu of the model's head of that "
+        "name (%lld such label%s in all); to learn other labels give the task another name: it gets a new "
+        "head",
+        source->name, (long long)row + 1, task->task.name,
+        strstr(unknown.data ? unknown.data : "", "', '") ? "s" : "", unknown.data ? unknown.data : "",
+        strstr(unknown.data ? unknown.data : "", "', '") ? "are" : "is", task->task.labels.count,
+        (long long)set->unknown_labels[index], set->unknown_labels[index] == 1 ? "" : "s");
+    berth_str_deinit(&unknown);
+    return status;
+}
+
+/* A task needs training rows in one of its sources, and labels that its head has. */
+static berth_status check_task(const struct berth_data *d, size_t index) {
+    const struct data_task *task = &d->tasks[index];
+    bool any = false;
+    for (size_t i = 0; i < task->source_count; i++) {
+        BERTH_TRY(check_labels(d, index, &task->sources[i]));
+        any |= d->sources[task->sources[i].source].view.has[BERTH_TRAIN];
+    }
+    if (any) return BERTH_OK;
     BERTH_FAIL(BERTH_E_USAGE,
-               "data.%s.train: row %lld: task '%s': the label '%s' is not among the %zu of the model's head of that "
-               "name (%lld such label%s in all); to learn other labels give the task another name: it gets a new "
-               "head",
-               source->name, (long long)row + 1, task->task.name,
-               pack->names[task->label].names[pack->labels[task->label][at]], task->task.labels.count,
-               (long long)set->unknown_labels[index], set->unknown_labels[index] == 1 ? "" : "s");
+               "data.%s.train: task '%s' is to be trained, but its source has no training "
+               "split",
+               d->sources[task->sources[0].source].name, task->task.name);
 }
 
 berth_status sampler_init(struct sampler *s, const struct berth_data *d,
@@ -82,15 +120,8 @@ berth_status sampler_init(struct sampler *s, const struct berth_data *d,
     memset(s, 0, sizeof *s);
     s->options = *options;
     BERTH_ASSERT(options->batch_size > 0 || options->batch_tokens > 0);
-    for (size_t t = 0; t < d->task_count; t++) {
-        const struct berth_source *source = &d->sources[d->tasks[t].source].view;
-        BERTH_TRY(check_labels(d, t));
-        if (!source->has[BERTH_TRAIN])
-            BERTH_FAIL(BERTH_E_USAGE,
-                       "data.%s.train: task '%s' is to be trained, but its source has no training "
-                       "split",
-                       source->name, d->tasks[t].task.name);
-    }
+    for (size_t t = 0; t < d->task_count; t++)
+        BERTH_TRY(check_task(d, t));
     BERTH_TRY(make_groups(s, d));
     if (s->entry_count == 0) BERTH_FAIL(BERTH_E_USAGE, "no training row carries a label of any task");
     size_t n = (size_t)s->entry_count;

@@ -14,7 +14,7 @@ struct berth_scan {
     int64_t *order; /* [rows] */
     int64_t next;
     struct berth_batch batch;
-    struct segment_buffer segments;
+    struct row_buffers buffers;
 };
 
 /* Rows by length, longest first, equal lengths in their order: a counting sort. */
@@ -59,7 +59,7 @@ berth_status berth_scan_create(struct berth_scan **out, const struct berth_data 
 void berth_scan_free(struct berth_scan *s) {
     if (!s) return;
     berth_batch_deinit(&s->batch);
-    free(s->segments.values);
+    row_buffers_deinit(&s->buffers);
     free(s->order);
     free(s);
 }
@@ -68,11 +68,15 @@ berth_status berth_scan_next(struct berth_scan *s, const struct berth_batch **ou
     int64_t rows = s->data->sources[s->source].view.split[s->split].rows;
     *out = NULL;
     if (s->next >= rows) return BERTH_OK;
-    BERTH_TRY(berth_batch_reset(&s->batch, (int)s->data->task_count));
+    BERTH_TRY(batcher_begin(&s->batch, s->data));
     int64_t count = rows - s->next < s->batch_size ? rows - s->next : s->batch_size;
-    for (int64_t i = 0; i < count; i++)
-        BERTH_TRY(batcher_add_row(&s->batch, s->data, s->source, s->split, s->order[s->next + i], (int32_t)i,
-                                  -1, true, &s->segments));
+    const struct task_choice all = {.only = -1};
+    int32_t ordinal = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const struct row_draw draw = {
+            .source = s->source, .split = s->split, .row = s->order[s->next + i], .epoch = EVALUATION_EPOCH};
+        BERTH_TRY(batcher_add_row(&s->batch, s->data, &draw, &ordinal, &all, true, &s->buffers));
+    }
     s->next += count;
     s->batch.step_rows = count;
     BERTH_TRY(berth_batch_finish(&s->batch));

@@ -166,7 +166,7 @@ static berth_status read_source(struct source_spec *spec, struct berth_arena *ar
     }
     for (int split = 0; split < BERTH_SPLIT_COUNT; split++)
         BERTH_TRY(read_paths(spec, (enum berth_split)split, arena));
-    return BERTH_OK;
+    return source_options_read(spec);
 }
 
 /* ---- tasks */
@@ -331,6 +331,8 @@ berth_status specs_read(struct specs *out, const struct berth_config *c) {
         BERTH_TRY(read_task(out, c, i));
     for (size_t i = 0; i < out->source_count; i++)
         BERTH_TRY(out->sources[i].format->check(&out->sources[i]));
+    for (size_t i = 0; i < out->source_count; i++)
+        BERTH_TRY(source_options_check(&out->sources[i], out));
     return BERTH_OK;
 }
 

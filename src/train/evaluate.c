@@ -168,7 +168,7 @@ static double frame_accuracy(const struct evaluator *e, size_t source, int64_t r
         bool complete = true, good = true;
         for (size_t i = 0; i < berth_data_task_count(e->data); i++) {
             const uint8_t *verdict = e->tasks[i].verdict;
-            if (berth_data_task_source(e->data, i) != source || verdict == NULL) continue;
+            if (!berth_data_task_reads(e->data, i, source) || verdict == NULL) continue;
             judged++;
             complete = complete && verdict[row] != VERDICT_NONE;
             good = good && verdict[row] == VERDICT_RIGHT;
@@ -188,7 +188,7 @@ static berth_status run_source(struct evaluator *e, size_t source, const char *c
     const size_t tasks = berth_data_task_count(e->data);
     const struct berth_dataset *set = &berth_data_source(e->data, source)->split[e->split];
     for (size_t i = 0; i < tasks; i++) {
-        if (berth_data_task_source(e->data, i) == source && set->labels[i] != NULL)
+        if (berth_data_task_reads(e->data, i, source) && set->labels[i] != NULL)
             BERTH_TRY_OUT(begin_task(e, i, set, metric_of[i]));
     }
     BERTH_TRY_OUT(berth_scan_create(&scan, e->data, source, e->split, batch_size));
@@ -263,7 +263,7 @@ static berth_status report(struct berth_scores *out, const struct evaluator *e) 
 
 static bool is_wanted(const struct berth_data *data, size_t source, enum berth_split split) {
     for (size_t i = 0; i < berth_data_task_count(data); i++) {
-        if (berth_data_task_source(data, i) == source) return berth_data_source(data, source)->has[split];
+        if (berth_data_task_reads(data, i, source)) return berth_data_source(data, source)->has[split];
     }
     return false;
 }

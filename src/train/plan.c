@@ -60,7 +60,7 @@ static void count_rows(const struct berth_trainer *t, int64_t *rows /* [task_cou
         for (int64_t r = 0; source->has[BERTH_TRAIN] && r < set->rows; r++) {
             bool any = false;
             for (size_t i = 0; i < t->task_count; i++) {
-                if (berth_data_task_source(t->data, i) != s || !feeds(t, i, set, r)) continue;
+                if (!berth_data_task_reads(t->data, i, s) || !feeds(t, i, set, r)) continue;
                 rows[i]++;
                 any = true;
             }

@@ -1,10 +1,9 @@
 /* selection.c: which model of a run is the best, when to stop early, and the end of a run.
  *
- * Only dev chooses. A score counts as better when it is greater (a loss or a perplexity: lower), so of equal ones the
- * earlier stays. The best
- * model is exported to RUN/best the moment it is found; a run killed after that and before its next checkpoint
- * finds it again when it resumes, with the same bits. Test is read once, after the end, with the weights that
- * RUN/best holds. */
+ * Only dev chooses. A score counts as better when it is greater (a loss or a perplexity: lower), so of equal
+ * ones the earlier stays. The best model is exported to RUN/best the moment it is found; a run killed after
+ * that and before its next checkpoint finds it again when it resumes, with the same bits. Test is read once,
+ * after the end, with the weights that RUN/best holds. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -30,11 +29,14 @@ static berth_status export_model(struct berth_trainer *t) {
     return BERTH_OK;
 }
 
-static bool is_labelled(const struct berth_data *data, size_t task, enum berth_split split) {
-    const struct berth_source *source = berth_data_source(data, berth_data_task_source(data, task));
+/* Whether a row of the source's split carries the task's label; every row serves masked language modelling. */
+static bool is_labelled(const struct berth_data *data, size_t task, const struct berth_source *source,
+                        enum berth_split split) {
     const struct berth_dataset *set = &source->split[split];
+    enum berth_task_kind kind = berth_data_task(data, task)->kind;
     if (!source->has[split]) return false;
-    int64_t count = berth_data_task(data, task)->kind == BERTH_TASK_TAGGING ? set->word_count : set->rows;
+    if (kind == BERTH_TASK_MLM) return set->rows > 0;
+    int64_t count = kind == BERTH_TASK_TAGGING ? set->word_count : set->rows;
     for (int64_t i = 0; i < count; i++) {
         if (set->labels[task][i] != BERTH_LABEL_MISSING) return true;
     }
@@ -45,9 +47,11 @@ berth_status selection_check(const struct berth_trainer *t) {
     int chosen = t->recipe.best_task;
     bool can_choose = false;
     for (size_t i = 0; i < t->task_count; i++) {
-        const struct berth_source *source = berth_data_source(t->data, berth_data_task_source(t->data, i));
-        for (int split = BERTH_DEV; split <= BERTH_TEST; split++) {
-            bool labelled = is_labelled(t->data, i, (enum berth_split)split);
+        for (int n = 0; n < 2 * (int)berth_data_task_source_count(t->data, i); n++) {
+            const int split = BERTH_DEV + n % 2;
+            const struct berth_source *source =
+                berth_data_source(t->data, berth_data_task_source_at(t->data, i, (size_t)n / 2));
+            bool labelled = is_labelled(t->data, i, source, (enum berth_split)split);
             if (source->has[split] && !labelled)
                 berth_log(
                     BERTH_LOG_WARN,

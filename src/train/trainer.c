@@ -35,7 +35,7 @@ static berth_status allocate_state(struct berth_trainer *t) {
 
 static bool is_read(const struct berth_data *data, size_t source) {
     for (size_t i = 0; i < berth_data_task_count(data); i++) {
-        if (berth_data_task_source(data, i) == source) return true;
+        if (berth_data_task_reads(data, i, source)) return true;
     }
     return false;
 }

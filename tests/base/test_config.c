@@ -270,10 +270,12 @@ static void errors_of_sources_and_tasks(void **state) {
          "found '-1'"},
         {"data: {d: {format: tsv, train: [a, {b: c}]}}\ntasks: {t: {type: tag, source: d, label: 1}}",
          "x.yaml:1:36: 'data.d.train[1]': expected a text or a list of texts, found a map\n"
-         "x.yaml:2:19: 'tasks.t.type': expected 'classification' or 'tagging', found 'tag'"},
+         "x.yaml:2:19: 'tasks.t.type': expected 'classification', 'tagging', "
+         "'multilabel', 'regression', 'similarity', 'contrastive' or 'mlm', found 'tag'"},
         {"data: {}\ntasks: {t: }",
          "x.yaml:1:7: 'data': expected a map from names to maps of keys, found a map without entries\n"
-         "x.yaml:2:9: 'tasks.t': the required key 'type' is missing: 'classification' or 'tagging'\n"
+         "x.yaml:2:9: 'tasks.t': the required key 'type' is missing: 'classification', 'tagging', "
+         "'multilabel', 'regression', 'similarity', 'contrastive' or 'mlm'\n"
          "x.yaml:2:9: 'tasks.t': the required key 'source' is missing: a text or a list of texts"},
         {"seed: 1", "x.yaml: the required key 'data' is missing: a map from names to maps of keys\n"
                     "x.yaml: the required key 'tasks' is missing: a map from names to maps of keys"},

@@ -235,7 +235,7 @@ static void impossible_numbers_are_refused(void **state) {
         assert_ok(berth_h5_put(h, "word_offset", BERTH_H5_I64, 1, &three, words));
         assert_ok(berth_h5_put(h, "labels/0", BERTH_H5_I32, 1, &two, cases[i].labels));
         assert_ok(berth_h5_put_text(h, "meta",
-                                    "{\"rows\":2,\"tokens\":4,\"words\":0,\"rows_cut\":0,\"words_cut\":0,"
+                                    "{\"rows\":2,\"source_rows\":2,\"tokens\":4,\"words\":0,\"rows_cut\":0,\"words_cut\":0,"
                                     "\"labels\":[{\"names\":[\"x\"]}]}"));
         assert_ok(berth_h5_commit(&h));
         berth_status status = pack_open(&p, path, &specs.sources[0], 16, berth_tokenizer_size(w.tokenizer));
@@ -259,7 +259,7 @@ static void meta_tells_where_it_came_from(void **state) {
     struct berth_json *j = NULL;
     const char *text = NULL, *value = NULL;
     int64_t number = 0;
-    assert_ok(berth_h5_open(&file, berth_data_file(d, 0, BERTH_TRAIN), "pack", 1));
+    assert_ok(berth_h5_open(&file, berth_data_file(d, 0, BERTH_TRAIN), "pack", PACK_VERSION));
     assert_ok(berth_h5_text(file, "meta", &text));
     assert_ok(berth_json_parse(&j, "meta", text, strlen(text)));
     assert_ok(berth_json_int(&number, j, "rows", 0, 100));
