@@ -12,9 +12,9 @@ import sys
 import unicodedata
 
 import tokenizers
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
-REMOVE, WHITE, CJK, MARK, PUNCT = 1, 2, 4, 8, 16
+REMOVE, WHITE, CJK, MARK, PUNCT, WORD = 1, 2, 4, 8, 16, 32
 BLOCK = 64
 HANGUL = range(0xAC00, 0xD7A4)
 
@@ -63,6 +63,21 @@ def combining_classes(nfd, decomposed):
     return classes
 
 
+def word_characters():
+    """Those beside which an added token with single_word does not stand: the library's \\w."""
+    t = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    t.add_tokens([AddedToken("Q", single_word=True, normalized=False)])
+    found, points = set(), list(scalars())
+    for at in range(0, len(points), 65536):
+        some = points[at:at + 65536]
+        for cp, row in zip(some, t.encode_batch([chr(c) + "Q" for c in some], add_special_tokens=False)):
+            if "Q" not in row.tokens:
+                found.add(cp)
+        for cp, row in zip(some, t.encode_batch(["Q" + chr(c) for c in some], add_special_tokens=False)):
+            assert ("Q" not in row.tokens) == (cp in found) or chr(cp) == "Q", hex(cp)
+    return found
+
+
 def hangul(cp):
     index = cp - 0xAC00
     parts = [0x1100 + index // 588, 0x1161 + index % 588 // 28]
@@ -99,6 +114,8 @@ def probe():
     for cp, points in lowers.items():  # so lower-casing may follow splitting
         assert not (flags[cp] | max(flags[p] for p in points)) & (WHITE | PUNCT | CJK), hex(cp)
         assert len(points) <= 2
+    for cp in word_characters():
+        flags[cp] |= WORD
     classes = combining_classes(nfd, set(decompositions) | set(HANGUL))
     return flags, classes, decompositions, lowers
 

@@ -37,6 +37,10 @@ berth_status berth_json_string_or(const char **out, const struct berth_json *j, 
 size_t berth_json_count(const struct berth_json *j, const char *path);
 /* The index-th key of an object, in the file's order; NULL when there is none. */
 const char *berth_json_key(const struct berth_json *j, const char *path, size_t index);
+/* Calls visit with every entry of an object of whole numbers from min to max, in the file's order. */
+typedef berth_status berth_json_int_visit(void *user, const char *key, int64_t value);
+berth_status berth_json_each_int(const struct berth_json *j, const char *path, int64_t min, int64_t max,
+                                 berth_json_int_visit *visit, void *user) BERTH_CHECKED;
 /* Calls visit with every entry of an object of texts, in the file's order; its first failure ends the walk. */
 typedef berth_status berth_json_text_visit(void *user, const char *key, const char *value);
 berth_status berth_json_each_text(const struct berth_json *j, const char *path, berth_json_text_visit *visit,

@@ -1,7 +1,7 @@
 /* text.h: from text to WordPiece token ids and back, exactly as the reference's fast BERT tokenizer.
  *
  *     struct berth_tokenizer *t;
- *     BERTH_TRY(berth_tokenizer_load(&t, "models/all-MiniLM-L6-v2"));      // vocab.txt (+ tokenizer_config.json)
+ *     BERTH_TRY(berth_tokenizer_load(&t, "models/all-MiniLM-L6-v2"));      // tokenizer.json or vocab.txt
  *     struct berth_encoding e;
  *     berth_encoding_init(&e);
  *     BERTH_TRY(berth_tokenizer_encode(t, &e, text, strlen(text)));        // no special tokens
@@ -48,34 +48,89 @@ struct berth_tokenizer_options {
     int max_word_chars; /* default 100 */
 };
 
-/* A model folder: vocab.txt with one token a line (LF or CRLF, a byte order mark is skipped; a duplicate line or a
- * missing [UNK]/[CLS]/[SEP] is BERTH_E_FORMAT naming the line), tokenizer_config.json when it is there. */
+/* A model folder: tokenizer.json where it is there, else vocab.txt with one token a line (LF or CRLF, a byte order mark
+ * is skipped; a duplicate line or a missing [UNK]/[CLS]/[SEP] is BERTH_E_FORMAT naming the line); tokenizer_config.json
+ * over it where it is there (what it gives holds); of older folders special_tokens_map.json and added_tokens.json. Added
+ * tokens with their flags (special, normalized, single_word, lstrip, rstrip) are found as the reference finds them. A
+ * vocab.txt that contradicts the tokenizer.json beside it is BERTH_E_FORMAT; a tokenizer.json that asks for what berth
+ * does not do is BERTH_E_UNSUPPORTED in one line (src/text/tokenizer_json.c lists what it takes). */
 berth_status berth_tokenizer_load(struct berth_tokenizer **out, const char *folder) BERTH_CHECKED;
 /* A vocabulary file and options (NULL: defaults). */
 berth_status berth_tokenizer_load_vocab(struct berth_tokenizer **out, const char *vocab_path,
                                         const struct berth_tokenizer_options *options) BERTH_CHECKED;
 void berth_tokenizer_free(struct berth_tokenizer *t);
 
-size_t berth_tokenizer_size(const struct berth_tokenizer *t); /* V */
+size_t berth_tokenizer_size(const struct berth_tokenizer *t); /* V, tokens added to the vocabulary included */
 const char *berth_tokenizer_token(const struct berth_tokenizer *t, int32_t id); /* NULL outside 0..V-1; borrowed */
 int32_t berth_tokenizer_find(const struct berth_tokenizer *t, const char *token); /* -1: none */
 struct berth_special_tokens berth_tokenizer_special(const struct berth_tokenizer *t);
 struct berth_tokenizer_options berth_tokenizer_get_options(const struct berth_tokenizer *t);
-/* Of vocabulary and options: part of a packed file's key. */
+/* Of vocabulary, options and added tokens: part of a packed file's key. */
 struct berth_hash128 berth_tokenizer_digest(const struct berth_tokenizer *t);
 
 /* Appends the pieces of a text, no special tokens added ("[SEP]" written in the text becomes the special token, as
- * in the reference). */
+ * in the reference, and so do other added tokens). */
 berth_status berth_tokenizer_encode(const struct berth_tokenizer *t, struct berth_encoding *e, const char *text,
                                     size_t size) BERTH_CHECKED;
 /* Appends the pieces of one given word (pre-split input); word_index goes into e->word. A word that has no
  * pieces (only control characters) appends nothing. */
 berth_status berth_tokenizer_encode_word(const struct berth_tokenizer *t, struct berth_encoding *e,
                                          const char *word, size_t size, int32_t word_index) BERTH_CHECKED;
-/* Adds the tokens' text to `out` as the reference's default decode: pieces joined, the space before . , ? ! removed,
- * special tokens left out when asked. An id outside 0..V-1 is BERTH_E_FORMAT. */
+/* The encoding's offsets of these bytes in characters (code points; a bad part of UTF-8 is one) instead of
+ * bytes. The pieces are those of this one text, from place `first` of the encoding on. */
+void berth_encoding_to_characters(struct berth_encoding *e, size_t first, const char *text, size_t size);
+/* Adds the tokens' text to `out` as the reference's decode: pieces joined, the space before . , ? ! removed (unless the
+ * folder's tokenizer.json says cleanup: false), special tokens left out when asked. An id outside 0..V-1 is BERTH_E_FORMAT. */
 berth_status berth_tokenizer_decode(const struct berth_tokenizer *t, struct berth_str *out, const int32_t *ids,
                                     size_t count, bool skip_special) BERTH_CHECKED;
+/* ---- many inputs at once, whole as a model reads them: [CLS] first [SEP], [CLS] first [SEP] second [SEP] */
+
+struct berth_text {
+    const char *text; /* borrowed; UTF-8, bad parts are read as U+FFFD */
+    size_t size;
+};
+struct berth_text_input {
+    const struct berth_text *first;  /* [first_count] one text, or with `words` the words of one */
+    const struct berth_text *second; /* [second_count] NULL: no second text */
+    size_t first_count, second_count;
+    bool words; /* split before (as the reference's is_split_into_words) */
+};
+
+enum berth_truncation { BERTH_TRUNCATE_NEVER, BERTH_LONGEST_FIRST, BERTH_ONLY_FIRST, BERTH_ONLY_SECOND };
+struct berth_encode_options {
+    bool no_special; /* leave [CLS] and [SEP] out */
+    enum berth_truncation truncation;
+    int64_t max_length; /* tokens of a row, special tokens included; of no matter to BERTH_TRUNCATE_NEVER */
+    bool from_left;     /* cut at the beginning instead of the end */
+    bool windows;       /* what is cut off follows in rows of its own... */
+    int64_t stride;     /* ...each of which repeats this many tokens of the row before */
+    bool characters;    /* offsets in characters instead of bytes */
+    int threads;        /* 0: as many as parallel loops take */
+};
+/* Rows back to back. Windows of one input follow one another, in the reference's order: for two texts that are
+ * both too long, every window of the first with every one of the second. */
+struct berth_encoded {
+    size_t rows, count;
+    int64_t *offset;   /* [rows+1] first token of a row */
+    int32_t *input;    /* [rows] index of the input it came from */
+    int32_t *ids;      /* [count] */
+    int32_t *start;    /* [count] offsets into the text (with `words`: into the word); 0 for special tokens */
+    int32_t *end;      /* [count] */
+    int32_t *word;     /* [count] index of the word within its text; -1 for special tokens */
+    uint8_t *segment;  /* [count] 0; 1 from the second text on */
+    uint8_t *sequence; /* [count] 0 or 1: which text; 2: a special token */
+    size_t row_capacity, capacity;
+};
+void berth_encoded_init(struct berth_encoded *e);
+void berth_encoded_deinit(struct berth_encoded *e);
+/* Replaces what `out` held; keeps its memory. Runs in parallel; rows come in the order of the inputs and are
+ * the same for any number of threads. BERTH_E_USAGE when the options leave no room or the stride is not smaller
+ * than a window, BERTH_E_FORMAT "input N: ..." (from 0) for one that the strategy cannot make fit (its one text
+ * is too short, or it has no second one); of several the first is told. */
+berth_status berth_tokenizer_encode_batch(const struct berth_tokenizer *t, struct berth_encoded *out,
+                                          const struct berth_text_input *inputs, size_t count,
+                                          const struct berth_encode_options *options) BERTH_CHECKED;
+
 /* vocab.txt, tokenizer_config.json, special_tokens_map.json, tokenizer.json: loads in the reference. */
 berth_status berth_tokenizer_save(const struct berth_tokenizer *t, const char *folder) BERTH_CHECKED;
 

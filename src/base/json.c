@@ -257,3 +257,18 @@ berth_status berth_json_each_text(const struct berth_json *j, const char *path, 
     }
     return BERTH_OK;
 }
+
+berth_status berth_json_each_int(const struct berth_json *j, const char *path, int64_t min, int64_t max,
+                                 berth_json_int_visit *visit, void *user) {
+    json_t *node = find(j->root, path);
+    if (is_absent(node)) return fail_missing(j, path, "an object of whole numbers");
+    if (!json_is_object(node)) return fail_type(j, path, "an object of whole numbers", node);
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(node, key, value) {
+        int64_t number = 0;
+        BERTH_TRY(read_int(&number, j, key, value, min, max));
+        BERTH_TRY(visit(user, key, number));
+    }
+    return BERTH_OK;
+}

@@ -9,8 +9,8 @@
 #include "text/text_priv.h"
 
 static const char *const clean_up_rules[][2] = {
-    {" .", "."},     {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
-    {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+    {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
 
 /* Replaces every occurrence, from left to right, without looking at what was put in. */
 static void replace_all(struct berth_str *text, struct berth_str *work, const char *what, const char *by) {
@@ -29,10 +29,23 @@ static void replace_all(struct berth_str *text, struct berth_str *work, const ch
     *work = swap;
 }
 
-static bool is_special(const struct berth_tokenizer *t, int32_t id) {
-    for (int i = 0; i < SPECIAL_COUNT; i++)
-        if (t->special_ids[i] == id) return true;
-    return false;
+/* The reference gives back of an added token the text that it looks for, and knows a special one by that: a special
+ * token whose normalised form is another text is not left out. */
+static bool is_left_out(const struct added_token *added) {
+    return added != NULL && added->special && strcmp(added->pattern, added->content) == 0;
+}
+
+/* One token as it is added to what stands before it. */
+static void write_piece(const struct berth_tokenizer *t, struct berth_str *piece, struct berth_str *work,
+                        const char *token, bool first) {
+    size_t prefix = strlen(t->prefix);
+    bool suffix = !t->plain_decoding && !first && strncmp(token, t->prefix, prefix) == 0;
+    berth_str_reset(piece);
+    if (!first && !suffix) berth_str_add(piece, " ");
+    berth_str_add(piece, suffix ? token + prefix : token);
+    if (t->plain_decoding || t->keep_spaces) return;
+    for (size_t r = 0; r < sizeof clean_up_rules / sizeof *clean_up_rules && !piece->failed; r++)
+        replace_all(piece, work, clean_up_rules[r][0], clean_up_rules[r][1]);
 }
 
 berth_status berth_tokenizer_decode(const struct berth_tokenizer *t, struct berth_str *out, const int32_t *ids,
@@ -45,14 +58,11 @@ berth_status berth_tokenizer_decode(const struct berth_tokenizer *t, struct bert
     for (size_t i = 0; i < count; i++) {
         const char *token = berth_tokenizer_token(t, ids[i]);
         if (token == NULL)
-            BERTH_FAIL_OUT(BERTH_E_FORMAT, "token id %d at place %zu, expected 0 to %zu", ids[i], i, t->count - 1);
-        if (skip_special && is_special(t, ids[i])) continue;
-        berth_str_reset(&piece);
-        bool suffix = !first && strncmp(token, "##", 2) == 0;
-        if (!first && !suffix) berth_str_add(&piece, " ");
-        berth_str_add(&piece, suffix ? token + 2 : token);
-        for (size_t r = 0; r < sizeof clean_up_rules / sizeof *clean_up_rules && !piece.failed; r++)
-            replace_all(&piece, &work, clean_up_rules[r][0], clean_up_rules[r][1]);
+            BERTH_FAIL_OUT(BERTH_E_FORMAT, "token id %d at place %zu, expected 0 to %zu", ids[i], i,
+                           t->count - 1);
+        const struct added_token *added = tokenizer_added_of(t, ids[i]);
+        if (skip_special && is_left_out(added)) continue;
+        write_piece(t, &piece, &work, added != NULL ? added->pattern : token, first);
         if (piece.failed || work.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "out of memory while decoding tokens");
         if (piece.length > 0) berth_str_addn(out, piece.data, piece.length);
         first = false;

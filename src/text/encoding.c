@@ -32,3 +32,23 @@ berth_status encoding_reserve(struct berth_encoding *e, size_t more) {
     e->capacity = capacity;
     return BERTH_OK;
 }
+
+/* Both offsets ascend over the pieces (a piece's end may lie behind the next one's start, where a character
+ * gave several pieces), so one walk over the text serves all starts and another all ends. */
+void berth_encoding_to_characters(struct berth_encoding *e, size_t first, const char *text, size_t size) {
+    for (int32_t *offsets = e->start;; offsets = e->end) {
+        size_t byte = 0;
+        int32_t characters = 0;
+        for (size_t i = first; i < e->count; i++) {
+            while (byte < (size_t)offsets[i]) {
+                size_t length = 0;
+                bool valid = false;
+                berth_utf8_decode(text + byte, size - byte, &length, &valid);
+                byte += length;
+                characters++;
+            }
+            offsets[i] = characters;
+        }
+        if (offsets == e->end) break;
+    }
+}

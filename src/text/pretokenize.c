@@ -1,10 +1,11 @@
-/* pretokenize.c: a text into special tokens and words, and each word to wordpiece.c.
+/* pretokenize.c: a text into added tokens and words, and each word to wordpiece.c.
  *
- *     text  --special tokens, byte for byte-->  stretches  --white space, punctuation-->  words
+ *     text  --added tokens, the special ones among them-->  stretches  --white space, punctuation-->  words
  *
  * A run of plain ASCII word bytes between ASCII white space or punctuation is a word as it stands; its capitals
  * are folded while it is looked up. Anything else (another alphabet, a control character) sends the part up to
- * the next ASCII white space or punctuation through normalize.c. */
+ * the next ASCII white space or punctuation through normalize.c. Where added tokens are to be found in the
+ * normalised text, each stretch goes through normalize.c as a whole instead. */
 #include <string.h>
 
 #include "text/text_priv.h"
@@ -23,8 +24,8 @@ struct cut {
 
 static const uint8_t *unfolded(void) {
     static const uint8_t same[256] = {
-#define ROW(r)                                                                                               \
-    r, r + 1, r + 2, r + 3, r + 4, r + 5, r + 6, r + 7, r + 8, r + 9, r + 10, r + 11, r + 12, r + 13, r + 14, \
+#define ROW(r)                                                                                                 \
+    r, r + 1, r + 2, r + 3, r + 4, r + 5, r + 6, r + 7, r + 8, r + 9, r + 10, r + 11, r + 12, r + 13, r + 14,  \
         r + 15
         ROW(0),   ROW(16),  ROW(32),  ROW(48),  ROW(64),  ROW(80),  ROW(96),  ROW(112),
         ROW(128), ROW(144), ROW(160), ROW(176), ROW(192), ROW(208), ROW(224), ROW(240),
@@ -60,19 +61,24 @@ static berth_status write_word(const struct cut *c, struct berth_text_scratch *s
     return BERTH_OK;
 }
 
-static berth_status normalized_word(struct cut *c, struct berth_text_scratch *s, size_t first, size_t last) {
-    size_t size = 0;
-    BERTH_TRY(write_word(c, s, first, last, &size));
-    if (c->fn != NULL) return c->fn(c->user, s->bytes, size);
-    BERTH_TRY(encoding_reserve(c->e, size));
+/* The word scratch->bytes[first, last). */
+static berth_status written_word(struct cut *c, const struct berth_text_scratch *s, size_t first, size_t last) {
+    if (c->fn != NULL) return c->fn(c->user, s->bytes + first, last - first);
+    BERTH_TRY(encoding_reserve(c->e, last - first));
     size_t from = c->e->count;
-    wordpiece_append(c->t, c->e, s->bytes, size, unfolded(), 0, c->word);
+    wordpiece_append(c->t, c->e, s->bytes + first, last - first, unfolded(), (int32_t)first, c->word);
     for (size_t i = from; i < c->e->count; i++) {
         c->e->start[i] = s->byte_start[c->e->start[i]];
         c->e->end[i] = s->byte_end[c->e->end[i] - 1];
     }
     c->word += c->step;
     return BERTH_OK;
+}
+
+static berth_status normalized_word(struct cut *c, struct berth_text_scratch *s, size_t first, size_t last) {
+    size_t size = 0;
+    BERTH_TRY(write_word(c, s, first, last, &size));
+    return written_word(c, s, 0, size);
 }
 
 static berth_status slow_part(struct cut *c, size_t from, size_t to) {
@@ -106,7 +112,48 @@ static berth_status plain_word(struct cut *c, size_t from, size_t to) {
     return BERTH_OK;
 }
 
-/* A stretch without special tokens. */
+/* Words of scratch->bytes[from, to), normalised text. */
+static berth_status cut_written(struct cut *c, const struct berth_text_scratch *s, size_t from, size_t to) {
+    size_t first = from, at = from;
+    while (at < to) {
+        size_t length = 0;
+        bool valid = false;
+        uint8_t flags = unicode_kind_of(berth_utf8_decode(s->bytes + at, to - at, &length, &valid)).flags;
+        if (flags & (UNICODE_WHITE | UNICODE_PUNCT)) {
+            if (at > first) BERTH_TRY(written_word(c, s, first, at));
+            if (flags & UNICODE_PUNCT) BERTH_TRY(written_word(c, s, at, at + length));
+            first = at + length;
+        }
+        at += length;
+    }
+    return at > first ? written_word(c, s, first, at) : BERTH_OK;
+}
+
+static berth_status put_added(struct cut *c, const struct added_token *token, int32_t start, int32_t end) {
+    if (c->fn != NULL) return BERTH_OK;
+    BERTH_TRY(encoding_reserve(c->e, 1));
+    encoding_push(c->e, token->id, start, end, c->word);
+    c->word += c->step;
+    return BERTH_OK;
+}
+
+/* A stretch in which added tokens are looked for once it is normalised. */
+static berth_status normalized_stretch(struct cut *c, size_t from, size_t to) {
+    size_t size = 0, done = 0, scan = 0;
+    struct added_match m;
+    BERTH_TRY(scratch_get(c->e));
+    struct berth_text_scratch *s = c->e->scratch;
+    BERTH_TRY(normalize_part(c->t, s, c->text, from, to));
+    BERTH_TRY(write_word(c, s, 0, s->count, &size));
+    while (added_next(&c->t->normalized_added, s->bytes, size, done, &scan, &m)) {
+        if (done < m.start) BERTH_TRY(cut_written(c, s, done, m.start));
+        BERTH_TRY(put_added(c, m.token, s->byte_start[m.start], s->byte_end[m.stop - 1]));
+        done = m.stop;
+    }
+    return done < size ? cut_written(c, s, done, size) : BERTH_OK;
+}
+
+/* A stretch without added tokens. */
 static berth_status cut_stretch(struct cut *c, size_t from, size_t to) {
     const uint8_t *text = (const uint8_t *)c->text, *kinds = c->t->byte_class;
     for (size_t i = from; i < to;) {
@@ -131,38 +178,19 @@ static berth_status cut_stretch(struct cut *c, size_t from, size_t to) {
     return BERTH_OK;
 }
 
-/* The next place from `at` where a special token may begin; `size`: none. */
-static size_t next_lead(const struct berth_tokenizer *t, const char *text, size_t size, size_t at) {
-    if (t->single_lead >= 0) {
-        const char *found = at < size ? memchr(text + at, t->single_lead, size - at) : NULL;
-        return found == NULL ? size : (size_t)(found - text);
-    }
-    while (at < size && !t->special_lead[(uint8_t)text[at]])
-        at++;
-    return at;
-}
-
 static berth_status cut_text(struct cut *c, size_t size) {
     if (size > INT32_MAX - 8)
         BERTH_FAIL(BERTH_E_UNSUPPORTED, "a text of %zu bytes, at most 2^31 can be tokenized at once", size);
-    size_t from = 0, at = 0;
-    while ((at = next_lead(c->t, c->text, size, at)) < size) {
-        size_t length = 0;
-        enum special_name name = tokenizer_special_at(c->t, c->text, size, at, &length);
-        if (name == SPECIAL_COUNT) {
-            at++;
-            continue;
-        }
-        BERTH_TRY(cut_stretch(c, from, at));
-        if (c->fn == NULL) {
-            BERTH_TRY(encoding_reserve(c->e, 1));
-            encoding_push(c->e, c->t->special_ids[name], (int32_t)at, (int32_t)(at + length), c->word);
-            c->word += c->step;
-        }
-        at += length;
-        from = at;
+    berth_status (*stretch)(struct cut *, size_t, size_t) =
+        c->t->normalized_added.count > 0 ? normalized_stretch : cut_stretch;
+    size_t from = 0, scan = 0;
+    struct added_match m;
+    while (added_next(&c->t->raw_added, c->text, size, from, &scan, &m)) {
+        if (from < m.start) BERTH_TRY(stretch(c, from, m.start));
+        BERTH_TRY(put_added(c, m.token, (int32_t)m.start, (int32_t)m.stop));
+        from = m.stop;
     }
-    return cut_stretch(c, from, size);
+    return from < size ? stretch(c, from, size) : BERTH_OK;
 }
 
 berth_status berth_tokenizer_encode(const struct berth_tokenizer *t, struct berth_encoding *e, const char *text,
@@ -181,4 +209,16 @@ berth_status pretokenize_words(const struct berth_tokenizer *t, struct berth_enc
                                const char *text, size_t size, text_word_fn *fn, void *user) {
     struct cut c = {.t = t, .e = scratch_owner, .text = text, .fn = fn, .user = user};
     return cut_text(&c, size);
+}
+
+berth_status pretokenize_normalized(const struct berth_tokenizer *t, struct berth_encoding *scratch_owner,
+                                    const char *text, size_t size, struct berth_str *out) {
+    struct cut c = {.t = t, .e = scratch_owner, .text = text};
+    size_t written = 0;
+    BERTH_TRY(scratch_get(scratch_owner));
+    struct berth_text_scratch *s = scratch_owner->scratch;
+    BERTH_TRY(normalize_part(t, s, text, 0, size));
+    BERTH_TRY(write_word(&c, s, 0, s->count, &written));
+    berth_str_addn(out, s->bytes, written);
+    return BERTH_OK;
 }

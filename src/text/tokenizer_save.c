@@ -28,15 +28,30 @@ static void add_specials(const struct berth_tokenizer *t, struct berth_str *s) {
 }
 
 static void write_vocab(const struct berth_tokenizer *t, struct berth_str *s) {
-    for (size_t i = 0; i < t->count; i++) {
+    for (size_t i = 0; i < t->vocab_count; i++) {
         berth_str_add(s, t->tokens[i]);
         berth_str_add(s, "\n");
     }
 }
 
+/* Content and flags, as both files write them. */
+static void add_added(const struct added_token *a, struct berth_str *s) {
+    berth_str_add(s, "\"content\": ");
+    berth_str_add_json(s, a->content);
+    berth_str_addf(
+        s, ", \"single_word\": %s, \"lstrip\": %s, \"rstrip\": %s, \"normalized\": %s, \"special\": %s}",
+        truth(a->single_word), truth(a->lstrip), truth(a->rstrip), truth(a->normalized), truth(a->special));
+}
+
 static void write_config(const struct berth_tokenizer *t, struct berth_str *s) {
     berth_str_add(s, "{\n");
     add_specials(t, s);
+    berth_str_add(s, ",\n  \"added_tokens_decoder\": {");
+    for (size_t i = 0; i < t->added_count; i++) {
+        berth_str_addf(s, "%s\n    \"%d\": {", i == 0 ? "" : ",", (int)t->added[i].id);
+        add_added(&t->added[i], s);
+    }
+    berth_str_add(s, "\n  }");
     berth_str_addf(s,
                    ",\n  \"do_lower_case\": %s,\n  \"strip_accents\": %s,\n  \"tokenize_chinese_chars\": %s,\n"
                    "  \"max_input_chars_per_word\": %d,\n  \"clean_up_tokenization_spaces\": false,\n"
@@ -82,20 +97,22 @@ static void add_template(const struct berth_tokenizer *t, struct berth_str *s) {
     berth_str_add(s, "}},\n");
 }
 
+static void add_decoder(const struct berth_tokenizer *t, struct berth_str *s) {
+    if (t->plain_decoding) {
+        berth_str_add(s, "  \"decoder\": null,\n");
+        return;
+    }
+    berth_str_add(s, "  \"decoder\": {\"type\": \"WordPiece\", \"prefix\": ");
+    berth_str_add_json(s, t->prefix);
+    berth_str_addf(s, ", \"cleanup\": %s},\n", truth(!t->keep_spaces));
+}
+
 static void write_json(const struct berth_tokenizer *t, struct berth_str *s) {
     berth_str_add(s, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n"
                      "  \"added_tokens\": [");
-    bool first = true;
-    for (int32_t id = 0; (size_t)id < t->count; id++) { /* the format wants them by id */
-        for (int i = 0; i < SPECIAL_COUNT; i++) {
-            if (t->special_ids[i] != id) continue;
-            berth_str_addf(s, "%s\n    {\"id\": %d, \"content\": ", first ? "" : ",", id);
-            berth_str_add_json(s, t->special_names[i]);
-            berth_str_add(s, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
-                             "\"normalized\": false, \"special\": true}");
-            first = false;
-            break;
-        }
+    for (size_t i = 0; i < t->added_count; i++) { /* by id, as the format wants it */
+        berth_str_addf(s, "%s\n    {\"id\": %d, ", i == 0 ? "" : ",", (int)t->added[i].id);
+        add_added(&t->added[i], s);
     }
     berth_str_addf(s,
                    "\n  ],\n  \"normalizer\": {\"type\": \"BertNormalizer\", \"clean_text\": true, "
@@ -103,12 +120,13 @@ static void write_json(const struct berth_tokenizer *t, struct berth_str *s) {
                    "  \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"},\n",
                    truth(t->options.split_cjk), strip_text(t), truth(t->options.lowercase));
     add_template(t, s);
-    berth_str_add(s, "  \"decoder\": {\"type\": \"WordPiece\", \"prefix\": \"##\", \"cleanup\": true},\n"
-                     "  \"model\": {\"type\": \"WordPiece\", \"unk_token\": ");
+    add_decoder(t, s);
+    berth_str_add(s, "  \"model\": {\"type\": \"WordPiece\", \"unk_token\": ");
     berth_str_add_json(s, t->special_names[SPECIAL_UNK]);
-    berth_str_addf(s, ", \"continuing_subword_prefix\": \"##\", \"max_input_chars_per_word\": %d,\n    \"vocab\": {",
-                   t->options.max_word_chars);
-    for (size_t i = 0; i < t->count; i++) {
+    berth_str_add(s, ", \"continuing_subword_prefix\": ");
+    berth_str_add_json(s, t->prefix);
+    berth_str_addf(s, ", \"max_input_chars_per_word\": %d,\n    \"vocab\": {", t->options.max_word_chars);
+    for (size_t i = 0; i < t->vocab_count; i++) {
         berth_str_add(s, i == 0 ? "\n      " : ",\n      ");
         berth_str_add_json(s, t->tokens[i]);
         berth_str_addf(s, ": %zu", i);
@@ -124,7 +142,8 @@ static berth_status put(const struct berth_tokenizer *t, const char *folder, con
     berth_str_init(&text);
     BERTH_TRY_OUT(berth_path_join(&path, folder, name));
     write(t, &text);
-    if (text.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "%s: out of memory while writing %zu tokens", path, t->count);
+    if (text.failed)
+        BERTH_FAIL_OUT(BERTH_E_MEMORY, "%s: out of memory while writing %zu tokens", path, t->count);
     BERTH_TRY_OUT(berth_file_put(path, text.data, text.length));
 out:
     berth_str_deinit(&text);

@@ -15,7 +15,8 @@ enum {
     UNICODE_WHITE = 2,  /* white space: becomes U+0020 */
     UNICODE_CJK = 4,    /* stands alone: a space on both sides */
     UNICODE_MARK = 8,   /* non-spacing mark: dropped where accents are stripped */
-    UNICODE_PUNCT = 16  /* a word of its own */
+    UNICODE_PUNCT = 16, /* a word of its own */
+    UNICODE_WORD = 32   /* \w of regular expressions: an added token with single_word does not stand beside it */
 };
 
 struct unicode_kind {

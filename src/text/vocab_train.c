@@ -24,7 +24,7 @@ struct pair {
     int64_t touched; /* number of the last merge that raised it */
 };
 
-struct row { /* a word */
+struct row {        /* a word */
     size_t first;   /* into symbols */
     int32_t length; /* shrinks by merging */
     int64_t count;
@@ -374,17 +374,14 @@ static void trainer_deinit(struct trainer *tr) {
 
 static berth_status finish(struct berth_tokenizer **out, const struct text_map *vocab, bool lowercase) {
     berth_status status = BERTH_OK;
-    char **tokens = NULL;
-    struct berth_arena arena;
-    berth_arena_init(&arena);
-    struct berth_tokenizer_options options = tokenizer_default_options();
-    options.lowercase = lowercase;
-    BERTH_TRY_OUT(berth_arena_alloc(&arena, &tokens, vocab->count, sizeof *tokens));
+    struct tokenizer_parts parts;
+    tokenizer_parts_init(&parts);
+    parts.options.lowercase = lowercase;
     for (size_t i = 0; i < vocab->count; i++)
-        BERTH_TRY_OUT(berth_arena_strndup(&arena, &tokens[i], vocab->entries[i].text, vocab->entries[i].size));
-    BERTH_TRY_OUT(tokenizer_create(out, &arena, tokens, vocab->count, NULL, &options, "trained vocabulary"));
+        BERTH_TRY_OUT(tokenizer_parts_add_token(&parts, vocab->entries[i].text, vocab->entries[i].size));
+    BERTH_TRY_OUT(tokenizer_create(out, &parts, "trained vocabulary"));
 out:
-    berth_arena_deinit(&arena);
+    tokenizer_parts_deinit(&parts);
     return status;
 }
 
@@ -399,7 +396,8 @@ berth_status berth_vocab_train(struct berth_tokenizer **out, const char *const *
     if (options->size < 1 || options->size > INT32_MAX / 2)
         BERTH_FAIL_OUT(BERTH_E_USAGE, "vocabulary size %lld, expected 1 to 2^30", (long long)options->size);
     BERTH_TRY_OUT(vocab_count_words(&words, files, file_count, options->lowercase));
-    if (words.count == 0) BERTH_FAIL_OUT(BERTH_E_FORMAT, "no words in %zu files to train a vocabulary from", file_count);
+    if (words.count == 0)
+        BERTH_FAIL_OUT(BERTH_E_FORMAT, "no words in %zu files to train a vocabulary from", file_count);
     BERTH_TRY_OUT(start(&tr, &words, options));
     while (tr.vocab.count < (size_t)options->size) {
         int32_t pair = 0;

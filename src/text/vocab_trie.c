@@ -95,8 +95,8 @@ static berth_status place_children(struct builder *b, struct range **stack, size
     return BERTH_OK;
 }
 
-berth_status vocab_trie_build(struct vocab_trie *trie, char *const *tokens, const int32_t *order,
-                              size_t count) {
+berth_status vocab_trie_build(struct vocab_trie *trie, char *const *tokens, const int32_t *order, size_t count,
+                              const char *prefix) {
     berth_status status = BERTH_OK;
     struct builder b = {.tokens = tokens, .order = order, .used = 1, .first_free = 1};
     struct range *stack = NULL;
@@ -113,8 +113,9 @@ berth_status vocab_trie_build(struct vocab_trie *trie, char *const *tokens, cons
     trie->nodes = b.nodes;
     trie->size = b.used + 512;
     b.nodes = NULL;
-    trie->suffix_root = vocab_trie_step(trie, 0, '#');
-    if (trie->suffix_root >= 0) trie->suffix_root = vocab_trie_step(trie, trie->suffix_root, '#');
+    trie->suffix_root = 0;
+    for (const char *p = prefix; *p != '\0' && trie->suffix_root >= 0; p++)
+        trie->suffix_root = vocab_trie_step(trie, trie->suffix_root, (uint8_t)*p);
 out:
     free(stack);
     free(b.nodes);

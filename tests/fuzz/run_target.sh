@@ -22,7 +22,7 @@ mkdir -p "$corpus"
 data=${BERTH_TEST_DATA:-}
 public=
 case $name in
-    json | safetensors | tokenizer_json | jsonl) public=$data/JSONTestSuite/test_parsing ;;
+    json | safetensors | jsonl) public=$data/JSONTestSuite/test_parsing ;;
     wordpiece | utf8) public=$data/tokenizer-stress/utf8 ;;
     config)
         if [ -n "$data" ] && [ -f "$data/yaml-test-suite/yaml-test-suite-data.tar" ]; then
@@ -35,10 +35,14 @@ case $name in
 esac
 [ -n "$data" ] && [ -d "$public" ] || public=
 
+# Golden files that are good seeds.
+golden=
+[ "$name" != tokenizer_json ] || golden=$here/../golden/tokenizers
+
 # A leak, a hang of 20 seconds and 1.5 GB are findings too. The directory of seeds is only read.
 ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
     "$program" -timeout=20 -rss_limit_mb=1536 -print_final_stats=1 -artifact_prefix="$corpus/" "$@" \
-    "$corpus" "$here/seeds/$name" $public >"$tmp/log" 2>&1 || {
+    "$corpus" "$here/seeds/$name" $golden $public >"$tmp/log" 2>&1 || {
     grep -v '^#[0-9]*\s*\(NEW\|REDUCE\|pulse\)' "$tmp/log" | tail -n 60
     exit 1
 }

@@ -58,6 +58,32 @@ char *text_write(const char *folder, const char *name, const char *bytes, size_t
     return path;
 }
 
+size_t text_unescape(char *text) {
+    size_t n = 0;
+    for (const char *p = text; *p != '\0'; n++) {
+        unsigned byte = 0;
+        if (p[0] == '\\' && sscanf(p, "\\x%2x", &byte) == 1) {
+            text[n] = (char)byte;
+            p += 4;
+        } else {
+            text[n] = *p++;
+        }
+    }
+    text[n] = '\0';
+    return n;
+}
+
+size_t text_numbers(const char *text, int32_t *out, size_t most) {
+    size_t count = 0;
+    char *end = NULL;
+    for (const char *p = text; *p != '\0'; p = *end == ' ' ? end + 1 : end) {
+        assert_true(count < most);
+        out[count++] = (int32_t)strtol(p, &end, 10);
+        assert_true(end > p);
+    }
+    return count;
+}
+
 struct berth_tokenizer_options text_options(bool lowercase, int strip_accents, bool split_cjk) {
     return (struct berth_tokenizer_options){lowercase, strip_accents, split_cjk, 100};
 }

@@ -29,6 +29,10 @@ char *text_read(const char *path, size_t *size);
 /* A file in the folder with these bytes; its path, freed by the caller. */
 char *text_write(const char *folder, const char *name, const char *bytes, size_t size);
 
+/* Of golden files: \xNN to bytes, in place, and the size; numbers separated by spaces, and how many. */
+size_t text_unescape(char *text);
+size_t text_numbers(const char *text, int32_t *out, size_t most);
+
 struct berth_tokenizer_options text_options(bool lowercase, int strip_accents, bool split_cjk);
 /* The golden vocabulary with one of the four settings of the golden file. */
 struct berth_tokenizer *text_golden_tokenizer(int setting);

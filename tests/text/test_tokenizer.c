@@ -1,7 +1,8 @@
-/* test_tokenizer.c: ids, places and words equal to the reference's (tests/golden/tokenizer.tsv), for rows written
- * by hand, for random lines by digest, and for public vectors when BERTH_TEST_DATA is set. */
+/* test_tokenizer.c: ids, places and words equal to the reference's (tests/golden/tokenizer.tsv), for rows
+ * written by hand, for random lines by digest, and for public vectors when BERTH_TEST_DATA is set. */
 #include <stdio.h>
 
+#include "text/support_golden.h"
 #include "text/support_random_text.h"
 #include "text/support_text.h"
 
@@ -13,110 +14,14 @@
 
 enum { SETTINGS = 4, MAX_IDS = 4096 };
 
-struct row {
-    char *fields[8];
-    int line;
-};
-
-/* \xNN to bytes, in place; the size. */
-static size_t unescape(char *text) {
-    size_t n = 0;
-    for (const char *p = text; *p != '\0'; n++) {
-        unsigned byte = 0;
-        if (p[0] == '\\' && sscanf(p, "\\x%2x", &byte) == 1) {
-            text[n] = (char)byte;
-            p += 4;
-        } else {
-            text[n] = *p++;
-        }
-    }
-    text[n] = '\0';
-    return n;
+static const struct berth_tokenizer *of_setting(void *user, const char *setting) {
+    struct berth_tokenizer **tokenizers = user;
+    return tokenizers[atoi(setting)];
 }
 
-static size_t numbers(const char *text, int32_t *out) {
-    size_t count = 0;
-    char *end = NULL;
-    for (const char *p = text; *p != '\0'; p = *end == ' ' ? end + 1 : end) {
-        assert_true(count < MAX_IDS);
-        out[count++] = (int32_t)strtol(p, &end, 10);
-        assert_true(end > p);
-    }
-    return count;
-}
-
-/* Calls check for each row of the golden file of one of two kinds; returns how many. */
-static int each_row(const char *kind, const char *or_kind, void (*check)(struct row *, void *), void *user) {
-    char *path = text_source_path("tests/golden/tokenizer.tsv");
-    size_t size = 0;
-    char *text = text_read(path, &size), *rest = text, *line = NULL;
-    int rows = 0;
-    for (int number = 1; (line = strsep(&rest, "\n")) != NULL; number++) {
-        struct row row = {.line = number};
-        size_t count = 0;
-        while (count < 8 && line != NULL)
-            row.fields[count++] = strsep(&line, "\t");
-        if (strcmp(row.fields[0], kind) != 0 && strcmp(row.fields[0], or_kind) != 0) continue;
-        check(&row, user);
-        rows++;
-    }
-    free(text);
-    free(path);
-    return rows;
-}
-
-static void compare(const struct row *row, const char *what, const int32_t *got, size_t count, const char *text) {
-    int32_t want[MAX_IDS];
-    size_t wanted = numbers(text, want);
-    for (size_t i = 0; i < count && i < wanted; i++)
-        if (got[i] != want[i])
-            fail_msg("tokenizer.tsv:%d: %s %zu is %d, expected %d (setting %s)", row->line, what, i, got[i], want[i],
-                     row->fields[1]);
-    if (count != wanted)
-        fail_msg("tokenizer.tsv:%d: %zu %s, expected %zu (setting %s)", row->line, count, what, wanted, row->fields[1]);
-}
-
-static void check_text(struct row *row, void *user) {
-    struct berth_tokenizer **of_setting = user;
-    const struct berth_tokenizer *t = of_setting[atoi(row->fields[1])];
-    size_t size = unescape(row->fields[2]);
-    char *exact = malloc(size + 1); /* a copy that ends where the text ends, for the sanitizer */
-    assert_non_null(exact);
-    memcpy(exact, row->fields[2], size);
-    exact = realloc(exact, size > 0 ? size : 1);
-    struct berth_encoding e;
-    berth_encoding_init(&e);
-    if (strcmp(row->fields[0], "word") == 0) {
-        assert_done(berth_tokenizer_encode_word(t, &e, exact, size, 0));
-    } else {
-        assert_done(berth_tokenizer_encode(t, &e, exact, size));
-    }
-    compare(row, "ids", e.ids, e.count, row->fields[3]);
-    compare(row, "starts", e.start, e.count, row->fields[4]);
-    compare(row, "ends", e.end, e.count, row->fields[5]);
-    compare(row, "words", e.word, e.count, row->fields[6]);
-    berth_encoding_deinit(&e);
-    free(exact);
-}
-
-static void golden_texts_and_words(void **state) {
-    assert_true(each_row("text", "word", check_text, *state) > 800);
-}
-
-static void check_decode(struct row *row, void *user) {
-    struct berth_tokenizer **of_setting = user;
-    int32_t ids[MAX_IDS];
-    size_t count = numbers(row->fields[3], ids), size = unescape(row->fields[2]);
-    struct berth_str out;
-    berth_str_init(&out);
-    assert_done(berth_tokenizer_decode(of_setting[0], &out, ids, count, strcmp(row->fields[0], "skip") == 0));
-    if (out.length != size || (size > 0 && memcmp(out.data, row->fields[2], size) != 0))
-        fail_msg("tokenizer.tsv:%d: decoded to '%s', expected '%s'", row->line, out.data, row->fields[2]);
-    berth_str_deinit(&out);
-}
-
-static void golden_decoding(void **state) {
-    assert_true(each_row("decode", "skip", check_decode, *state) > 30);
+static void golden_rows(void **state) {
+    struct golden_counts counts = golden_check_rows("tokenizer.tsv", of_setting, *state);
+    assert_true(counts.texts > 800 && counts.decoded > 30);
 }
 
 /* ------------------------------------------------------------------ random lines */
@@ -127,8 +32,9 @@ struct digest_marks {
     int count;
 };
 
-static void note_digest(struct row *row, void *user) {
+static void note_digest(struct golden_row *row, void *user) {
     struct digest_marks *marks = user;
+    if (strcmp(row->fields[0], "digest") != 0) return;
     assert_true(marks->count < 8 && strlen(row->fields[2]) == 32);
     marks->lines[marks->count] = atoll(row->fields[1]);
     memcpy(marks->hex[marks->count++], row->fields[2], 33);
@@ -155,7 +61,8 @@ static struct berth_hash128 random_digest(struct berth_tokenizer **of_setting, i
         berth_encoding_reset(&e);
         random_text_line(&line, RANDOM_TEXT_SEED, (uint64_t)i);
         assert_false(line.failed);
-        assert_done(berth_tokenizer_encode(of_setting[i % SETTINGS], &e, line.length > 0 ? line.data : "", line.length));
+        assert_done(berth_tokenizer_encode(of_setting[i % SETTINGS], &e, line.length > 0 ? line.data : "",
+                                           line.length));
         add_line(hasher, &e);
     }
     berth_encoding_deinit(&e);
@@ -165,7 +72,7 @@ static struct berth_hash128 random_digest(struct berth_tokenizer **of_setting, i
 
 static void random_unicode_by_digest(void **state) {
     struct digest_marks marks = {.count = 0};
-    each_row("digest", "digest", note_digest, &marks);
+    golden_each_row("tokenizer.tsv", note_digest, &marks);
     int compared = 0;
     for (int i = 0; i < marks.count; i++) {
         if (marks.lines[i] > RANDOM_LINES) continue;
@@ -210,7 +117,7 @@ static void public_vectors(void **state) {
         char *line = strsep(&rest, "\n"), *end = strstr(at, mark);
         int32_t want[MAX_IDS];
         assert_non_null(line);
-        size_t wanted = numbers(line[0] == ' ' ? line + 1 : line, want);
+        size_t wanted = text_numbers(line[0] == ' ' ? line + 1 : line, want, MAX_IDS);
         size_t length = end == NULL ? strlen(at) : (size_t)(end - at);
         if (end == NULL && length > 0 && at[length - 1] == '\n') length--;
         berth_encoding_reset(&e);
@@ -246,8 +153,9 @@ static int free_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_texts_and_words),   cmocka_unit_test(golden_decoding),
-        cmocka_unit_test(random_unicode_by_digest), cmocka_unit_test(threads_agree),
+        cmocka_unit_test(golden_rows),
+        cmocka_unit_test(random_unicode_by_digest),
+        cmocka_unit_test(threads_agree),
         cmocka_unit_test(public_vectors),
     };
     return cmocka_run_group_tests(tests, load_all, free_all);

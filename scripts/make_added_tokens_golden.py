@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Writes tests/golden/tokenizers/NAME.json and tests/golden/added_tokens.tsv: added tokens with all their flags.
+
+Developer tool (the tests need its output only); see make_tokenizer_golden.py. The .json files are the reference's own
+tokenizer.json of small tokenizers; strings are drawn by a fixed seed from the tokens, their neighbours and white space.
+
+    python3 scripts/make_added_tokens_golden.py tests/golden
+
+A row: kind, file, text, ids, starts, ends, words; offsets are bytes. Kinds: text, word (pre-split), decode, skip.
+"""
+import os
+import random
+import sys
+
+import tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from make_tokenizer_golden import columns, decode, escape
+
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PIECES = list("abcdeehlmnorstuw.,!'-_<>/") + ["##" + c for c in "abcdehlmnorstuw"] + [
+    "hello", "world", "mask", "tel", "##ing", "new", "é", "##é", "中", "e2e", "1", "2", "##1", "##2"]
+
+
+def token(content, **flags):
+    return AddedToken(content, **flags)
+
+
+# name: lowercase, strip_accents, split_cjk, plain added tokens, special ones, prefix, cleanup
+FILES = {
+    "plain": (True, None, True, [], [], "##", True),
+    "flags": (True, None, True,
+              [token("<tel>", normalized=False), token("<one>", normalized=False, single_word=True),
+               token("<l>", normalized=False, lstrip=True), token("<r>", normalized=False, rstrip=True),
+               token("<b>", normalized=False, lstrip=True, rstrip=True, single_word=True), token("new", normalized=False),
+               token("New", normalized=False)], [token("[ENT]"), token("[E", special=True)], "##", False),
+    "normalized": (True, None, True,
+                   [token("Héllo"), token("WORLD", single_word=True), token("e2e", lstrip=True), token("NEW mask", rstrip=True),
+                    token("中文"), token("ab"), token("abc", normalized=False), token("<TEL>", lstrip=True, rstrip=True)],
+                   [token("[Ent]", normalized=True)], "##", True),
+    "cased": (False, False, False, [token("Héllo"), token("World", single_word=True), token(" x ", normalized=False),
+                                    token("中"), token("é", single_word=True, lstrip=True)], [], "##", True),
+    "prefix": (False, True, True, [token("mask", lstrip=True)], [], "@@", True),
+}
+BITS = ["hello", "Hello", "héllo", "HÉLLO", "world", "World", "WORLD", "new", "New", "NEW mask", "e2e", "E2E", "ab", "abc", "AB",
+        "中文", "中", "é", "e\u0301", "[SEP]", "[sep]", "[ENT]", "[Ent]", "[ent]", "[E", "<tel>", "<TEL>", "<one>", "<l>", "<r>", "<b>",
+        " ", " ", "  ", "\t", "\u00a0", "\u2003", "\x0b", "\x85", "a", "1", "_", ".", "-", "x", " x ", "mask", "Mask", "\u200d", "ー",
+        "\u0301", "ß", "\u00ad", "\ufffd"]
+
+
+def build(name):
+    lowercase, strip, cjk, added, special, prefix, cleanup = FILES[name]
+    pieces = [p.replace("##", prefix, 1) if p.startswith("##") else p for p in PIECES]
+    vocab = {}
+    for piece in SPECIALS + pieces:
+        vocab.setdefault(piece, len(vocab))
+    t = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=12, continuing_subword_prefix=prefix))
+    t.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=cjk, lowercase=lowercase, strip_accents=strip)
+    t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    t.decoder = decoders.WordPiece(prefix=prefix, cleanup=cleanup)
+    t.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    if name != "prefix":
+        t.add_special_tokens(SPECIALS)
+    else:
+        t.add_special_tokens(SPECIALS[:4])  # [MASK] is not said to be special: berth keeps it whole all the same
+        t.add_special_tokens(["[MASK]"])
+    t.add_special_tokens(special)
+    t.add_tokens(added)
+    return t
+
+
+def rows(name, t):
+    draw = random.Random(20240301 + len(name))
+    strings = ["", "hello world"] + ["".join(draw.choice(BITS) for _ in range(draw.randrange(1, 9))) for _ in range(260)]
+    for i, string in enumerate(strings):
+        raw = string.encode()
+        text, offsets = decode(raw)
+        yield "text", escape(raw), columns(t.encode(text, add_special_tokens=False), offsets)
+        if i % 4 == 0:
+            yield "word", escape(raw), columns(t.encode([text], is_pretokenized=True, add_special_tokens=False), offsets)
+        if i % 5 == 0:
+            ids = t.encode(text, add_special_tokens=True).ids
+            for kind in ("decode", "skip"):
+                yield kind, escape(t.decode(ids, skip_special_tokens=kind == "skip").encode()), (ids, [], [], [])
+
+
+def main():
+    folder = sys.argv[1]
+    os.makedirs(folder + "/tokenizers", exist_ok=True)
+    with open(folder + "/added_tokens.tsv", "w", encoding="ascii", newline="\n") as f:
+        f.write("# GENERATED by scripts/make_added_tokens_golden.py from tokenizers %s; see there for the columns\n"
+                % tokenizers.__version__)
+        for name in FILES:
+            t = build(name)
+            t.save("%s/tokenizers/%s.json" % (folder, name), pretty=False)
+            for kind, text, lists in rows(name, t):
+                f.write("\t".join([kind, name, text] + [" ".join(map(str, x)) for x in lists]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
