@@ -19,6 +19,8 @@ struct berth_device;
 struct berth_backend {
     const char *name; /* "cpu" */
     bool host_memory; /* device pointers may be read and written by the host: uploads copy nothing */
+    /* (optional; NULL: always) whether this machine has such a device: what "auto" asks */
+    bool (*present)(void);
     berth_status (*open)(struct berth_device *dev, int index);
     void (*close)(struct berth_device *dev);
     berth_status (*alloc)(struct berth_device *dev, void **out, size_t bytes); /* 64-byte aligned, not zeroed */

@@ -10,6 +10,17 @@ static berth_status print_device(struct berth_str *s) {
     return BERTH_OK;
 }
 
+/* Whether the device cuda can be opened, and why not. */
+static void print_cuda(struct berth_str *s) {
+    struct berth_device *device = NULL;
+    if (berth_device_open(&device, "cuda") == BERTH_OK) {
+        berth_device_close(device);
+        return;
+    }
+    berth_str_addf(s, "lacking: %s\n", berth_error_text());
+    berth_error_clear();
+}
+
 static berth_status run(const struct cli_args *args) {
     (void)args;
     struct berth_str s;
@@ -20,8 +31,8 @@ static berth_status run(const struct cli_args *args) {
     berth_str_add(&s, "devices of this build: ");
     berth_device_names(&s);
     berth_str_add(&s, "\n");
-    berth_str_add(&s, "lacking: CUDA (this build runs on the CPU)\n"
-                      "lacking: MPI (this build runs as one process)\n");
+    print_cuda(&s);
+    berth_str_add(&s, "lacking: MPI (this build runs as one process)\n");
     if (status == BERTH_OK) status = cli_out_str(&s);
     berth_str_deinit(&s);
     return status;

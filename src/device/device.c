@@ -4,31 +4,48 @@
 
 #include "device/device_priv.h"
 
-/* Backends of this build by name; "auto" is the first that is there. */
+/* Backends of this build by name. "auto" is the first that is present. */
 static const struct berth_backend *const backends[] = {
+#if defined(BERTH_HAVE_CUDA)
+    &backend_cuda,
+#endif
     &backend_cpu,
 #if defined(BERTH_CUDA_HOST)
     &backend_cuda_host,
 #endif
 };
 
-/* "cuda" or "cuda:N" */
-static bool names_cuda(const char *name) {
-    int64_t index;
-    if (strcmp(name, "cuda") == 0) return true;
-    return strncmp(name, "cuda:", 5) == 0 && berth_parse_int64(name + 5, &index) && index >= 0;
+/* "NAME" or, for cuda, "NAME:INDEX" */
+static bool names_backend(const char *name, const char *backend, int *index) {
+    const size_t length = strlen(backend);
+    int64_t number = 0;
+    *index = 0;
+    if (strncmp(name, backend, length) != 0) return false;
+    if (name[length] == '\0') return true;
+    if (strcmp(backend, "cuda") != 0 || name[length] != ':') return false;
+    if (!berth_parse_int64(name + length + 1, &number) || number < 0 || number > INT32_MAX) return false;
+    *index = (int)number;
+    return true;
 }
 
-static berth_status find_backend(const struct berth_backend **out, const char *name) {
+static berth_status find_backend(const struct berth_backend **out, int *index, const char *name) {
+    const bool any = strcmp(name, "auto") == 0;
+    *index = 0;
     for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) {
-        if (strcmp(name, "auto") != 0 && strcmp(name, backends[i]->name) != 0) continue;
+        if (any ? backends[i]->present != NULL && !backends[i]->present()
+                : !names_backend(name, backends[i]->name, index))
+            continue;
         *out = backends[i];
         return BERTH_OK;
     }
     if (strcmp(name, "cuda-host") == 0)
         BERTH_FAIL(BERTH_E_UNSUPPORTED, "device cuda-host: this build had no C++ compiler; use device: cpu");
-    if (names_cuda(name))
-        BERTH_FAIL(BERTH_E_UNSUPPORTED, "device %s: this build has no CUDA; use device: cpu, or auto", name);
+    if (names_backend(name, "cuda", index))
+        BERTH_FAIL(
+            BERTH_E_UNSUPPORTED,
+            "device %s: this build has no CUDA; use device: cpu, or build it with the CUDA toolkit installed "
+            "(cmake --preset cuda)",
+            name);
     BERTH_FAIL(BERTH_E_USAGE, "device %s: no such device; expected auto, cpu, cuda, cuda:N or cuda-host", name);
 }
 
@@ -36,10 +53,11 @@ berth_status berth_device_open(struct berth_device **out, const char *name) {
     berth_status status = BERTH_OK;
     struct berth_device *dev = NULL;
     const struct berth_backend *backend = NULL;
-    BERTH_TRY_OUT(find_backend(&backend, name));
+    int index = 0;
+    BERTH_TRY_OUT(find_backend(&backend, &index, name));
     BERTH_TRY_OUT(berth_calloc(&dev, 1, sizeof *dev));
-    BERTH_TRY_OUT(backend->open(dev, 0));
     dev->backend = backend;
+    BERTH_TRY_OUT(backend->open(dev, index));
 out:
     if (status != BERTH_OK) {
         free(dev);

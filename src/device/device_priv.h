@@ -5,6 +5,7 @@
 #include "berth/device.h"
 
 extern const struct berth_backend backend_cpu;
+extern const struct berth_backend backend_cuda;      /* of a build with BERTH_HAVE_CUDA */
 extern const struct berth_backend backend_cuda_host; /* of a build with BERTH_CUDA_HOST */
 /* Fills a table with the plain kernels of one instruction set ("base", "avx2", "avx512"); false where this
  * processor or build lacks it. For tests, which run every set. */

@@ -66,9 +66,13 @@ gone "neither a model folder" inspect "$tmp/empty"
 
 say "doctor"
 run 0 "$berth" doctor
-for word in "berth: " "processor: " "threads: " "device: " "lacking: CUDA" "lacking: MPI"; do
+for word in "berth: " "processor: " "threads: " "device: " "devices of this build: " "lacking: MPI"; do
     grep -q "^$word" "$out" || fail "doctor does not tell '$word'"
 done
+
+if ! grep -q "^device: cuda" "$out"; then
+    grep -q "^lacking: device cuda: " "$out" || fail "doctor does not tell why there is no CUDA"
+fi
 
 say "standard output that cannot be written"
 status=0

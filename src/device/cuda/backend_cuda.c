@@ -1,0 +1,255 @@
+/* backend_cuda.c: the device `cuda`: one GPU, one stream, memory, copies; operations are the kernels of
+ * kernels/FAMILY.cu and cuBLASLt's products.
+ *
+ * Everything is asynchronous on one stream, in the order of the calls. Uploads go through pinned memory in two
+ * halves: while the GPU copies from one, the host fills the other, and the caller's memory is free again when
+ * the call returns.
+ *
+ *     stage   | half 0: copied by the GPU | half 1: being filled |      STAGE_BYTES each, an event a half
+ *
+ * A download waits for the stream. NOTE: cudaMalloc and cudaFree wait for the GPU; the step's memory is one
+ * block that the tape keeps, so that a step calls neither. */
+#include <cuda_runtime_api.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "berth/kernels_cuda.h"
+#include "device/cuda/gemm_cuda.h"
+#include "device/device_priv.h"
+
+#define STAGE_BYTES ((size_t)4 << 20)
+#define OLDEST_CAPABILITY 80 /* bf16 tensor cores, asynchronous copies */
+
+struct cuda_stream {
+    struct berth_cuda_stream head; /* first: what the kernels know */
+    struct gemm_cuda *gemm;
+    void *workspace;
+    char *stage[2]; /* pinned */
+    cudaEvent_t copied[2];
+    int half; /* the one to fill next */
+    struct cudaDeviceProp properties;
+};
+
+static berth_status check(cudaError_t error, const char *call, const char *file, int line) {
+    if (error == cudaSuccess) return BERTH_OK;
+    return berth_error_set(BERTH_E_DEVICE, file, line, "%.*s: %s (%s)", (int)strcspn(call, "("), call,
+                           cudaGetErrorString(error), cudaGetErrorName(error));
+}
+#define BERTH_CUDA(call) check((call), #call, __FILE__, __LINE__)
+
+static struct cuda_stream *stream_of(const struct berth_device *dev) {
+    return (struct cuda_stream *)dev->state;
+}
+
+/* ------------------------------------------------------------------ memory */
+
+static berth_status cuda_alloc(struct berth_device *dev, void **out, size_t bytes) {
+    size_t free_bytes = 0, total = 0;
+    const double mib = 1048576.0;
+    cudaError_t error = cudaMalloc(out, bytes > 0 ? bytes : 1);
+    if (error == cudaSuccess) return BERTH_OK;
+    *out = NULL;
+    if (error != cudaErrorMemoryAllocation) return check(error, "cudaMalloc", __FILE__, __LINE__);
+    cudaGetLastError(); /* a refusal of memory is not a fault: later launches must not see it */
+    if (cudaMemGetInfo(&free_bytes, &total) != cudaSuccess) free_bytes = total = 0;
+    BERTH_FAIL(
+        BERTH_E_MEMORY,
+        "cuda:%d: out of device memory: %.1f MiB were asked for, %.1f of %.1f MiB are free, %.1f MiB are "
+        "berth's; "
+        "lower train.batch_size or train.batch_tokens, raise train.accumulate, or lower evaluate.batch_size",
+        dev->index, (double)bytes / mib, (double)free_bytes / mib, (double)total / mib,
+        (double)dev->bytes_now / mib);
+}
+
+static void cuda_free(struct berth_device *dev, void *pointer, size_t bytes) {
+    (void)dev;
+    (void)bytes;
+    cudaFree(pointer);
+}
+
+static berth_status cuda_upload(struct berth_device *dev, void *to, const void *from, size_t bytes) {
+    struct cuda_stream *s = stream_of(dev);
+    cudaStream_t stream = (cudaStream_t)s->head.stream;
+    for (size_t at = 0; at < bytes;) {
+        const size_t part = bytes - at < STAGE_BYTES ? bytes - at : STAGE_BYTES;
+        BERTH_TRY(BERTH_CUDA(cudaEventSynchronize(s->copied[s->half])));
+        memcpy(s->stage[s->half], (const char *)from + at, part);
+        BERTH_TRY(BERTH_CUDA(
+            cudaMemcpyAsync((char *)to + at, s->stage[s->half], part, cudaMemcpyHostToDevice, stream)));
+        BERTH_TRY(BERTH_CUDA(cudaEventRecord(s->copied[s->half], stream)));
+        s->half ^= 1;
+        at += part;
+    }
+    return BERTH_OK;
+}
+
+static berth_status cuda_download(struct berth_device *dev, void *to, const void *from, size_t bytes) {
+    cudaStream_t stream = (cudaStream_t)stream_of(dev)->head.stream;
+    BERTH_TRY(BERTH_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream)));
+    return BERTH_CUDA(cudaStreamSynchronize(stream));
+}
+
+static berth_status cuda_copy(struct berth_device *dev, void *to, const void *from, size_t bytes) {
+    return BERTH_CUDA(
+        cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, (cudaStream_t)stream_of(dev)->head.stream));
+}
+
+static berth_status cuda_zero(struct berth_device *dev, void *pointer, size_t bytes) {
+    return BERTH_CUDA(cudaMemsetAsync(pointer, 0, bytes, (cudaStream_t)stream_of(dev)->head.stream));
+}
+
+static berth_status cuda_synchronize(struct berth_device *dev) {
+    return BERTH_CUDA(cudaStreamSynchronize((cudaStream_t)stream_of(dev)->head.stream));
+}
+
+/* ------------------------------------------------------------------ operations */
+
+static const char *cuda_error_text(int error) {
+    switch (error) {
+    case BERTH_CUDA_E_DTYPE:
+        return "this operation does not take the element type";
+    case BERTH_CUDA_E_SHAPE:
+        return "a size beyond what the kernels hold";
+    case BERTH_CUDA_E_LIBRARY:
+        return berth_error_text(); /* recorded by gemm_cuda.c */
+    default:
+        if (error >= BERTH_CUDA_E_RUNTIME)
+            return cudaGetErrorString((cudaError_t)(error - BERTH_CUDA_E_RUNTIME));
+        return "unknown error";
+    }
+}
+
+static int cuda_gemm(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n, int64_t k,
+                     int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
+                     enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream) {
+    struct cuda_stream *s = (struct cuda_stream *)(void *)stream;
+    const struct gemm_cuda_product p = {.c = c,
+                                        .a = a,
+                                        .b = b,
+                                        .bias = bias,
+                                        .m = m,
+                                        .n = n,
+                                        .k = k,
+                                        .lda = lda,
+                                        .ldb = ldb,
+                                        .ldc = ldc,
+                                        .form = form,
+                                        .accumulate = accumulate != 0,
+                                        .c_dtype = c_dtype,
+                                        .ab_dtype = ab_dtype};
+    return gemm_cuda_run(s->gemm, &p, s->head.stream) == BERTH_OK ? BERTH_CUDA_OK : BERTH_CUDA_E_LIBRARY;
+}
+
+static void fill_table(struct berth_ops *ops) {
+#define FILL(family) berth_cuda_table_##family(ops);
+    BERTH_CUDA_FAMILY_MAP(FILL)
+    ops->gemm = cuda_gemm;
+}
+
+/* ------------------------------------------------------------------ opening */
+
+/* Whether there is a device to open, or one line that says what is missing. */
+static berth_status find_device(int index) {
+    int count = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice ||
+        (error == cudaSuccess && count == 0))
+        BERTH_FAIL(BERTH_E_UNSUPPORTED, "device cuda: %s; use device: cpu, or auto",
+                   error == cudaErrorInsufficientDriver
+                       ? "no NVIDIA driver, or one too old for this build's CUDA"
+                       : "no NVIDIA GPU is visible (see nvidia-smi, CUDA_VISIBLE_DEVICES)");
+    BERTH_TRY(BERTH_CUDA(error));
+    if (index >= count)
+        BERTH_FAIL(BERTH_E_USAGE, "device cuda:%d: there are %d GPUs, cuda:0 to cuda:%d", index, count,
+                   count - 1);
+    return BERTH_OK;
+}
+
+static bool cuda_present(void) {
+    int count = 0, major = 0;
+    return cudaGetDeviceCount(&count) == cudaSuccess && count > 0 &&
+           cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess &&
+           major * 10 >= OLDEST_CAPABILITY;
+}
+
+static void cuda_close(struct berth_device *dev) {
+    struct cuda_stream *s = stream_of(dev);
+    if (s == NULL) return;
+    gemm_cuda_close(s->gemm);
+    for (int i = 0; i < 2; i++) {
+        if (s->copied[i] != NULL) cudaEventDestroy(s->copied[i]);
+        if (s->stage[i] != NULL) cudaFreeHost(s->stage[i]);
+    }
+    if (s->workspace != NULL) cudaFree(s->workspace);
+    if (s->head.scratch != NULL) cudaFree(s->head.scratch);
+    if (s->head.stream != NULL) cudaStreamDestroy((cudaStream_t)s->head.stream);
+    free(s);
+    dev->state = NULL;
+}
+
+static berth_status open_stream(struct cuda_stream *s, int index) {
+    cudaStream_t stream = NULL;
+    BERTH_TRY(BERTH_CUDA(cudaSetDevice(index)));
+    BERTH_TRY(BERTH_CUDA(cudaGetDeviceProperties(&s->properties, index)));
+    if (s->properties.major * 10 + s->properties.minor < OLDEST_CAPABILITY)
+        BERTH_FAIL(BERTH_E_UNSUPPORTED,
+                   "device cuda:%d: %s has compute capability %d.%d, expected 8.0 or newer", index,
+                   s->properties.name, s->properties.major, s->properties.minor);
+    BERTH_TRY(BERTH_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking)));
+    s->head.stream = stream;
+    BERTH_TRY(BERTH_CUDA(cudaMalloc(&s->head.scratch, BERTH_CUDA_SCRATCH)));
+    BERTH_TRY(BERTH_CUDA(cudaMalloc(&s->workspace, GEMM_CUDA_WORKSPACE)));
+    for (int i = 0; i < 2; i++) {
+        void *half = NULL;
+        BERTH_TRY(BERTH_CUDA(cudaMallocHost(&half, STAGE_BYTES)));
+        s->stage[i] = half;
+        BERTH_TRY(BERTH_CUDA(cudaEventCreateWithFlags(&s->copied[i], cudaEventDisableTiming)));
+    }
+    return gemm_cuda_open(&s->gemm, s->workspace, false);
+}
+
+static berth_status cuda_open(struct berth_device *dev, int index) {
+    berth_status status = BERTH_OK;
+    struct cuda_stream *s = NULL;
+    BERTH_TRY(find_device(index));
+    BERTH_TRY(berth_calloc(&s, 1, sizeof *s));
+    dev->state = s;
+    dev->stream = (berth_stream *)(void *)s;
+    dev->index = index;
+    BERTH_TRY_OUT(open_stream(s, index));
+    fill_table(&dev->ops);
+out:
+    if (status != BERTH_OK) cuda_close(dev);
+    return status;
+}
+
+static void cuda_describe(const struct berth_device *dev, struct berth_str *out) {
+    const struct cuda_stream *s = stream_of(dev);
+    const struct cublaslt_api *blas = NULL;
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    berth_str_addf(out, "GPU: %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", s->properties.name,
+                   s->properties.major, s->properties.minor, s->properties.multiProcessorCount,
+                   (double)s->properties.totalGlobalMem / 1073741824.0);
+    berth_str_addf(out, "CUDA: runtime %d.%d, driver %d.%d\n", CUDART_VERSION / 1000, CUDART_VERSION / 10 % 100,
+                   driver / 1000, driver / 10 % 100);
+    if (cublaslt_load(&blas) == BERTH_OK)
+        berth_str_addf(out, "matrix products: cuBLASLt %zu\n", blas->GetVersion());
+}
+
+const struct berth_backend backend_cuda = {
+    .name = "cuda",
+    .host_memory = false,
+    .present = cuda_present,
+    .open = cuda_open,
+    .close = cuda_close,
+    .alloc = cuda_alloc,
+    .free = cuda_free,
+    .upload = cuda_upload,
+    .download = cuda_download,
+    .copy = cuda_copy,
+    .zero = cuda_zero,
+    .synchronize = cuda_synchronize,
+    .error_text = cuda_error_text,
+    .describe = cuda_describe,
+};
