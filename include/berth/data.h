@@ -173,4 +173,26 @@ struct berth_row {
     int64_t line;        /* 1-based, for messages */
 };
 
+/* ---- texts of a file, for prediction: through the same readers, without labels. All NULL and false: a text a line, in
+ * UTF-8 (empty lines are texts, too). Compressed files are told by their content. */
+struct berth_texts_options {
+    const char *format;     /* tsv, csv, jsonl, conll, seqfiles, lines (the label is dropped), text */
+    const char *text;       /* column: a name, or digits: its number; NULL: 0, in jsonl "text" */
+    const char *text_pair;  /* column of a second text; NULL: none */
+    bool no_header;         /* tsv, csv */
+    const char *delimiter;  /* as data.NAME.delimiter */
+    const char *encoding;   /* as data.NAME.encoding; NULL: strict */
+};
+struct berth_texts;
+/* path NULL or "-": standard input. Pipes and terminals are read as they come; files are mapped. Mistakes in the options
+ * name --input, --column, --pair-column, --delimiter, --encoding. Borrows the options' texts. */
+berth_status berth_texts_open(struct berth_texts **out, const char *path,
+                              const struct berth_texts_options *options) BERTH_CHECKED;
+/* *row is NULL at the end; else valid until the next call. */
+berth_status berth_texts_next(struct berth_texts *t, const struct berth_row **row) BERTH_CHECKED;
+/* Whether the next line is there, so that `next` need not wait for a pipe (a row of several lines may still wait). */
+bool berth_texts_ready(const struct berth_texts *t);
+int64_t berth_texts_replaced(const struct berth_texts *t); /* characters so far, with encoding replace */
+void berth_texts_close(struct berth_texts *t);
+
 #endif /* BERTH_DATA_H */

@@ -98,6 +98,9 @@ void spec_add_settings(struct berth_str *s, const struct source_spec *spec);
 /* berth_config_fail at a key of the source's configuration. */
 berth_status spec_fail(const struct source_spec *spec, const char *key, const char *fmt, ...)
     BERTH_PRINTF(3, 4);
+/* From the words of a key's value. */
+berth_status spec_set_delimiter(struct source_spec *spec, const char *key, const char *text) BERTH_CHECKED;
+bool spec_set_encoding(struct source_spec *spec, const char *name); /* false: there is no such */
 /* Whether labels of this kind are read from a column. */
 bool kind_has_label(enum berth_task_kind kind);
 

@@ -128,16 +128,22 @@ static berth_status refuse_keys(const struct source_spec *spec, struct berth_are
     return BERTH_OK;
 }
 
-static berth_status read_delimiter(struct source_spec *spec, struct berth_arena *arena) {
-    const char *key = NULL;
-    BERTH_TRY(make_key(arena, &key, "data", spec->name, "delimiter"));
-    if (!berth_config_given(spec->config, key)) return BERTH_OK;
-    spec->delimiter = sign_of(berth_config_string(spec->config, key));
-    const char *d = spec->delimiter;
+berth_status spec_set_delimiter(struct source_spec *spec, const char *key, const char *text) {
+    const char *d = spec->delimiter = sign_of(text);
     if (strlen(d) == 1 && (d[0] & 0x80) == 0 && !strchr("\"\r\n", d[0])) return BERTH_OK;
-    return berth_config_fail(
-        spec->config, key,
-        "found '%s', expected tab, comma, semicolon, pipe, space, or one ASCII sign that is no quote", d);
+    return spec_fail(
+        spec, key,
+        "found '%s', expected tab, comma, semicolon, pipe, space, or one ASCII sign that is no quote", text);
+}
+
+bool spec_set_encoding(struct source_spec *spec, const char *name) {
+    static const char *const names[] = {"strict", "replace", "windows-1252"}; /* as enum text_encoding */
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(names[i], name) != 0) continue;
+        spec->encoding = (enum text_encoding)i;
+        return true;
+    }
+    return false;
 }
 
 static berth_status read_source(struct source_spec *spec, struct berth_arena *arena) {
@@ -148,11 +154,9 @@ static berth_status read_source(struct source_spec *spec, struct berth_arena *ar
     if (!spec->format) /* the table of keys allows a format that has no reader */
         return berth_config_fail(c, key, "format '%s' has no reader", berth_config_string(c, key));
     BERTH_TRY(refuse_keys(spec, arena));
-    BERTH_TRY(read_delimiter(spec, arena));
-    const char *encoding = berth_config_string_f(c, "data.%s.encoding", spec->name);
-    spec->encoding = strcmp(encoding, "replace") == 0        ? ENCODING_REPLACE
-                     : strcmp(encoding, "windows-1252") == 0 ? ENCODING_WINDOWS_1252
-                                                             : ENCODING_STRICT;
+    BERTH_TRY(make_key(arena, &key, "data", spec->name, "delimiter"));
+    if (berth_config_given(c, key)) BERTH_TRY(spec_set_delimiter(spec, key, berth_config_string(c, key)));
+    BERTH_ASSERT(spec_set_encoding(spec, berth_config_string_f(c, "data.%s.encoding", spec->name)));
     BERTH_TRY(make_key(arena, &key, "data", spec->name, "separator"));
     spec->separator_given = berth_config_given(c, key);
     spec->separator = sign_of(berth_config_string_f(c, "data.%s.separator", spec->name));
