@@ -6,7 +6,9 @@ of every form, and loads each with AutoModel and, where config.json names a clas
 
     scripts/check_reference_load.py BUILD
     scripts/check_reference_load.py BUILD FOLDER     FOLDER (real weights) as berth and as the reference load it:
-                                                     embeddings of three sentences, mean pooling, by `berth embed`
+                                                     embeddings of three sentences, mean pooling, by `berth embed`;
+                                                     then what `berth convert` makes of it (f32, f16, bf16; for
+                                                     sentence-transformers with each pooling), loaded by those libraries
 """
 import json
 import os
@@ -96,6 +98,43 @@ def check_folder(build, folder):
     assert relative < 1e-5
 
 
+def embed(build, folder, *arguments):
+    """The embeddings of SENTENCES by `berth embed`."""
+    result = subprocess.run([os.path.join(build, "berth"), "embed", folder, "-", *arguments], check=True,
+                            capture_output=True, text=True, input="\n".join(SENTENCES) + "\n")
+    return np.array([[float(x) for x in line.split("\t")] for line in result.stdout.splitlines()])
+
+
+def check_converted(build, folder):
+    import sentence_transformers
+    print(f"sentence-transformers {sentence_transformers.__version__}")
+    berth = os.path.join(build, "berth")
+    with tempfile.TemporaryDirectory() as root:
+        for dtype in ("f32", "f16", "bf16"):
+            out = os.path.join(root, dtype)
+            subprocess.run([berth, "convert", folder, "--dtype", dtype, "--out", out], check=True, capture_output=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(out)
+            model = transformers.AutoModel.from_pretrained(out, dtype=torch.float32).double().eval()
+            theirs = torch.stack([model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(dim=0)
+                                  for text in SENTENCES])
+            relative, largest = difference(theirs, embed(build, out))
+            print(f"convert --dtype {dtype:5} AutoModel             relative {relative:.2g}  largest {largest:.2g}")
+            assert relative < 1e-5
+        for pooling in ("mean", "cls", "pooler"):
+            for normalize in ([], ["--normalize"]):
+                out = os.path.join(root, pooling + "".join(normalize))
+                subprocess.run([berth, "convert", folder, "--to", "sentence-transformers", "--pooling", pooling, *normalize,
+                                "--max-length", "16", "--out", out], check=True, capture_output=True)
+                model = sentence_transformers.SentenceTransformer(out, device="cpu").eval()
+                assert model.max_seq_length == 16
+                theirs = torch.tensor(model.encode(SENTENCES))
+                ours = embed(build, out, "--pooling", pooling, "--max-length", "16", *normalize)
+                relative, largest = difference(theirs, ours)
+                print(f"convert for sentence-transformers, {pooling:6} {' '.join(normalize):11} relative {relative:.2g}"
+                      f"  largest {largest:.2g}")
+                assert relative < 1e-5
+
+
 def main():
     print(f"transformers {transformers.__version__}, torch {torch.__version__}")
     transformers.logging.set_verbosity_error()
@@ -104,6 +143,7 @@ def main():
         check_forms(sys.argv[1])
     elif len(sys.argv) == 3:
         check_folder(sys.argv[1], sys.argv[2])
+        check_converted(sys.argv[1], sys.argv[2])
     else:
         sys.exit(__doc__)
 

@@ -185,6 +185,17 @@ void berth_argmax_softmax(const float *logits, int64_t classes, int32_t *best, f
  * new folder beside and renamed: never half a folder. Loads in the reference libraries (backbone names as theirs). */
 berth_status berth_model_save(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
                               const char *folder) BERTH_CHECKED;
+enum berth_weight_type { BERTH_WEIGHTS_F32, BERTH_WEIGHTS_F16, BERTH_WEIGHTS_BF16 };
+struct berth_save_options {
+    enum berth_weight_type dtype; /* of the file's tensors; rounded to nearest, ties to even */
+    bool sentences;               /* also what sentence-transformers needs to embed with the folder: */
+    enum berth_pooling pooling;
+    bool normalize;               /* embeddings of length 1 */
+    int64_t max_length;           /* tokens; 0: the backbone's positions */
+};
+/* The same in another form. A value that F16 cannot hold is BERTH_E_NUMERIC, naming the tensor. */
+berth_status berth_model_save_as(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
+                                 const struct berth_save_options *options, const char *folder) BERTH_CHECKED;
 
 /* ---- safetensors, checked: header length, JSON, types, shapes against byte ranges, overlaps, holes, bounds */
 struct berth_safetensor {
@@ -207,6 +218,7 @@ struct berth_safetensor_out {
     int rank;
     const int64_t *shape;
     const float *data; /* host memory */
+    enum berth_weight_type dtype; /* written as; 0: F32 */
 };
 berth_status berth_safetensors_write(const char *path, const struct berth_safetensor_out *tensors,
                                      size_t count) BERTH_CHECKED;

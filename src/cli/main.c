@@ -12,8 +12,8 @@
 #include "cli/cli_priv.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_train, &cli_eval, &cli_predict, &cli_embed,   &cli_tokenize,
-    &cli_vocab, &cli_pack, &cli_config,  &cli_inspect, &cli_doctor,
+    &cli_train, &cli_eval,   &cli_predict, &cli_embed,  &cli_tokenize, &cli_vocab,
+    &cli_pack,  &cli_config, &cli_inspect, &cli_doctor, &cli_convert,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
@@ -107,10 +107,11 @@ static void print_error(berth_status status) {
     berth_log(BERTH_LOG_DEBUG, "%s, raised at %s", berth_status_name(status), berth_error_place());
 }
 
-/* Threads that wait at the end of a parallel loop spin for milliseconds by default before they sleep. Where other
- * programs want the processors too, a spinning thread keeps the one it waits for from running: beside one other busy
- * program on 2 processors, 60 training steps took more than twice as long. The thread library reads its settings when
- * it is loaded, so the program starts itself once more with a short spin; the user's own setting is left alone. */
+/* Threads that wait at the end of a parallel loop spin for milliseconds by default before they sleep. Where
+ * other programs want the processors too, a spinning thread keeps the one it waits for from running: beside one
+ * other busy program on 2 processors, 60 training steps took more than twice as long. The thread library reads
+ * its settings when it is loaded, so the program starts itself once more with a short spin; the user's own
+ * setting is left alone. */
 static void shorten_spin(char **argv) {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
     char path[4096]; /* by its real name, so that the process list shows that */

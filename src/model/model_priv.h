@@ -121,6 +121,13 @@ const struct model_source *model_pending_find(const struct model_pending *p, con
 /* Float values first .. first+count-1 of a tensor of type F32, F16 or BF16. */
 void tensor_to_float(float *to, const struct berth_safetensor *t, int64_t first, int64_t count);
 
+/* ---- model_save.c, save_sentences.c */
+/* Writes folder/name. */
+berth_status save_text(const char *folder, const char *name, const char *text) BERTH_CHECKED;
+/* What sentence-transformers reads beside the model: modules.json and a folder a module. */
+berth_status save_sentences(const struct berth_model *m, const struct berth_save_options *options,
+                            const char *folder) BERTH_CHECKED;
+
 /* ---- heads_file.c: berth_heads.json */
 #define HEADS_FILE_FORMAT 1
 /* Names of a head's tensors in the folder's file. */

@@ -29,11 +29,13 @@ struct save_form {
     bool classifier;     /* the only head is the reference's classifier */
     const char *prefix;  /* of backbone tensors */
     char class_name[64]; /* the reference's */
+    enum berth_weight_type dtype;
 };
 
-static struct save_form choose_form(const struct berth_model *m) {
-    struct save_form f = {.distilbert = model_is_distilbert(&m->config), .prefix = ""};
-    const struct head_kind *kind = m->head_count == 1 ? head_kind_of(&m->heads[0]) : NULL;
+static struct save_form choose_form(const struct berth_model *m, const struct berth_save_options *options) {
+    struct save_form f = {.distilbert = model_is_distilbert(&m->config), .prefix = "", .dtype = options->dtype};
+    const struct head_kind *kind =
+        m->head_count == 1 && !options->sentences ? head_kind_of(&m->heads[0]) : NULL;
     if (kind != NULL && kind->reference_class != NULL)
         f.classifier = !kind->pools || (!f.distilbert && m->heads[0].pooling == BERTH_POOL_POOLER);
     if (f.classifier) f.prefix = f.distilbert ? "distilbert." : "bert.";
@@ -57,8 +59,7 @@ static void write_labels(struct berth_str *s, const struct berth_labels *labels)
     berth_str_add(s, "}");
 }
 
-/* Writes folder/name. */
-static berth_status put(const char *folder, const char *name, const char *text) {
+berth_status save_text(const char *folder, const char *name, const char *text) {
     char *path = NULL;
     BERTH_TRY(berth_path_join(&path, folder, name));
     berth_status status = berth_file_put(path, text, strlen(text));
@@ -81,9 +82,10 @@ static berth_status write_config(const struct berth_model *m, const struct save_
         if (head->dropout >= 0.0f)
             berth_str_addf(&s, ",\n  \"classifier_dropout\": %.9g", (double)head->dropout);
     }
-    berth_str_add(&s, ",\n  \"torch_dtype\": \"float32\"\n}\n");
+    static const char *const TYPES[] = {"float32", "float16", "bfloat16"};
+    berth_str_addf(&s, ",\n  \"torch_dtype\": \"%s\"\n}\n", TYPES[f->dtype]);
     BERTH_TRY_OUT(berth_str_take(&s, &text));
-    BERTH_TRY_OUT(put(folder, "config.json", text));
+    BERTH_TRY_OUT(save_text(folder, "config.json", text));
 out:
     berth_str_deinit(&s);
     free(text);
@@ -121,8 +123,11 @@ static berth_status write_weights(const struct berth_model *m, const struct save
     for (int i = 0; i < m->parameter_count; i++) {
         const struct berth_parameter *p = &m->parameters[i];
         BERTH_TRY_OUT(tensor_file_name(&names[count], f, p));
-        tensors[count] = (struct berth_safetensor_out){
-            .name = names[count], .rank = p->rank, .shape = p->shape, .data = values + p->offset};
+        tensors[count] = (struct berth_safetensor_out){.name = names[count],
+                                                       .rank = p->rank,
+                                                       .shape = p->shape,
+                                                       .data = values + p->offset,
+                                                       .dtype = f->dtype};
         count++;
     }
     BERTH_TRY_OUT(berth_path_join(&path, folder, "model.safetensors"));
@@ -228,20 +233,27 @@ static berth_status split_path(const char *folder, char **target, char **parent)
 }
 
 static berth_status write_files(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
-                                const char *folder) {
-    const struct save_form form = choose_form(m);
+                                const struct berth_save_options *options, const char *folder) {
+    const struct save_form form = choose_form(m, options);
     char *heads = NULL;
     BERTH_TRY(write_config(m, &form, folder));
     BERTH_TRY(write_weights(m, &form, folder));
     BERTH_TRY(heads_file_text(m, form.classifier, &heads));
-    berth_status status = put(folder, "berth_heads.json", heads);
+    berth_status status = save_text(folder, "berth_heads.json", heads);
     free(heads);
     if (status == BERTH_OK && tokenizer != NULL) status = berth_tokenizer_save(tokenizer, folder);
+    if (status == BERTH_OK && options->sentences) status = save_sentences(m, options, folder);
     return status;
 }
 
 berth_status berth_model_save(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
                               const char *folder) {
+    const struct berth_save_options options = {.dtype = BERTH_WEIGHTS_F32};
+    return berth_model_save_as(m, tokenizer, &options, folder);
+}
+
+berth_status berth_model_save_as(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
+                                 const struct berth_save_options *options, const char *folder) {
     berth_status status = BERTH_OK;
     char *target = NULL, *parent = NULL, *tmp = NULL;
     bool made = false;
@@ -251,7 +263,7 @@ berth_status berth_model_save(const struct berth_model *m, const struct berth_to
     BERTH_TRY_OUT(berth_make_folders(parent));
     BERTH_TRY_OUT(berth_file_make_tmp_folder(&tmp, target));
     made = true;
-    BERTH_TRY_OUT(write_files(m, tokenizer, tmp));
+    BERTH_TRY_OUT(write_files(m, tokenizer, options, tmp));
     BERTH_TRY_OUT(sync_folder(tmp));
     BERTH_TRY_OUT(publish(tmp, target));
     made = false;

@@ -275,6 +275,65 @@ static void halves_become_floats(void **state) {
     assert_true(isnan(value));
 }
 
+/* Every number of 16 bits is written as itself, and what lies between two goes to the nearer, or the even one.
+ */
+static void floats_become_halves(void **state) {
+    (void)state;
+    static const char *const NAMES[] = {NULL, "F16", "BF16"};
+    enum { WORDS = 65536 };
+    float *values = NULL, *read = NULL;
+    check_ok(berth_calloc(&values, 3 * WORDS, sizeof *values));
+    check_ok(berth_calloc(&read, WORDS, sizeof *read));
+    uint16_t *words = NULL;
+    check_ok(berth_calloc(&words, WORDS, sizeof *words));
+    for (enum berth_weight_type type = BERTH_WEIGHTS_F16; type <= BERTH_WEIGHTS_BF16; type++) {
+        struct berth_safetensor t = {.name = "t", .dtype = NAMES[type], .data = words, .count = WORDS};
+        int64_t count = 0;
+        for (int i = 0; i < WORDS; i++) /* 0x7C00, 0x7F80: infinity; NaN is left out */
+            if ((i & 0x7FFF) <= (type == BERTH_WEIGHTS_F16 ? 0x7C00 : 0x7F80)) words[count++] = (uint16_t)i;
+        tensor_to_float(values, &t, 0, count);
+        const struct berth_safetensor_out out = {
+            .name = "t", .rank = 1, .shape = &count, .data = values, .dtype = type};
+        struct berth_safetensors *f = NULL;
+        check_ok(berth_safetensors_write(path, &out, 1));
+        check_ok(berth_safetensors_open(&f, path));
+        assert_string_equal(berth_safetensors_at(f, 0)->dtype, NAMES[type]);
+        assert_memory_equal(berth_safetensors_at(f, 0)->data, words, (size_t)count * 2);
+        berth_safetensors_close(f);
+        /* halfway between neighbours of one sign, and a little off it */
+        for (int64_t i = 0; i + 2 < count / 2; i++) {
+            const float low = values[i], high = values[i + 1],
+                        middle = (float)(((double)low + (double)high) / 2);
+            const float probes[3] = {middle, nextafterf(middle, low), nextafterf(middle, high)};
+            const float expected[3] = {words[i] % 2 == 0 ? low : high, low, high};
+            const int64_t three = 3;
+            if (i % 37 != 0) continue;
+            const struct berth_safetensor_out probe = {
+                .name = "t", .rank = 1, .shape = &three, .data = probes, .dtype = type};
+            check_ok(berth_safetensors_write(path, &probe, 1));
+            check_ok(berth_safetensors_open(&f, path));
+            tensor_to_float(read, berth_safetensors_at(f, 0), 0, 3);
+            for (int k = 0; k < 3; k++)
+                if (read[k] != expected[k])
+                    fail_msg("%s: %a became %a, expected %a", NAMES[type], (double)probes[k], (double)read[k],
+                             (double)expected[k]);
+            berth_safetensors_close(f);
+        }
+    }
+    static const float BIG[2] = {1.0f, 65520.0f}, LAST[1] = {65519.0f};
+    static const int64_t ONE = 1, TWO = 2;
+    const struct berth_safetensor_out big = {
+        .name = "big", .rank = 1, .shape = &TWO, .data = BIG, .dtype = BERTH_WEIGHTS_F16};
+    const struct berth_safetensor_out last = {
+        .name = "last", .rank = 1, .shape = &ONE, .data = LAST, .dtype = BERTH_WEIGHTS_F16};
+    check_fails(berth_safetensors_write(path, &big, 1), BERTH_E_NUMERIC,
+                "tensor 'big' holds 65520, but F16 ends");
+    check_ok(berth_safetensors_write(path, &last, 1));
+    free(values);
+    free(read);
+    free(words);
+}
+
 /* All documents of a public collection as headers, and as names within one: none crashes, hangs or leaks. */
 static void strange_documents_are_survived(void **state) {
     (void)state;
@@ -326,6 +385,7 @@ int main(void) {
         cmocka_unit_test(a_header_longer_than_the_file_is_refused),
         cmocka_unit_test(damage_is_survived),
         cmocka_unit_test(halves_become_floats),
+        cmocka_unit_test(floats_become_halves),
         cmocka_unit_test(strange_documents_are_survived),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
