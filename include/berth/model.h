@@ -23,6 +23,7 @@
 #define BERTH_MODEL_H
 
 #include "berth/batch.h"
+#include "berth/tags.h"
 #include "berth/tape.h"
 #include "berth/text.h"
 
@@ -66,15 +67,56 @@ enum berth_pooling { BERTH_POOL_POOLER, BERTH_POOL_CLS, BERTH_POOL_MEAN };
 const char *berth_pooling_name(enum berth_pooling pooling);
 bool berth_pooling_parse(const char *text, enum berth_pooling *out);
 
+/* Losses of heads; each kind takes some of them, its own where none is named. */
+enum berth_loss {
+    BERTH_LOSS_OWN,
+    BERTH_LOSS_CROSS_ENTROPY, /* classification, tagging, mlm: their own */
+    BERTH_LOSS_FOCAL,         /* classification, tagging, multilabel (arXiv 1708.02002) */
+    BERTH_LOSS_BCE,           /* multilabel: its own */
+    BERTH_LOSS_MSE,           /* regression, similarity: their own */
+    BERTH_LOSS_L1,            /* regression, similarity */
+    BERTH_LOSS_HUBER,         /* regression, similarity */
+    BERTH_LOSS_COSENT,        /* similarity: the order of the pairs alone counts */
+    BERTH_LOSS_RANKING        /* contrastive: its own: multiple negatives ranking (arXiv 1705.00652) */
+};
+const char *berth_loss_name(enum berth_loss loss); /* "cross_entropy", ... */
+bool berth_loss_parse(const char *text, enum berth_loss *out);
+/* Whether a head of this kind can be trained with it. */
+bool berth_task_kind_takes(enum berth_task_kind kind, enum berth_loss loss);
+
+/* Which hidden states a head reads: the last layer's, those of layer number `layer` (1: the lowest; 0: the embeddings),
+ * or a learnt mix of all (softmax of a weight each, times a factor: arXiv 1802.05365). */
+enum berth_head_reads { BERTH_READS_LAST, BERTH_READS_LAYER, BERTH_READS_MIX };
+
+/* 0 and NULL are what a head is without the setting, but for dropout. */
 struct berth_head {
     struct berth_task task;     /* name, kind, labels; owned */
+    char *shares;               /* the head whose parameters it uses, of the same kind and labels; owned; NULL: own ones */
     enum berth_pooling pooling; /* sentence-level heads */
-    float dropout;              /* before the head's linear layer; negative: the backbone's hidden dropout */
-    float label_smoothing;
-    int weight, bias;           /* indices of its last linear layer (private to the model); -1: none */
+    enum berth_head_reads reads;
+    int64_t layer;
+    float dropout;              /* before each linear layer; negative: the backbone's hidden dropout */
+    int hidden_layers;          /* linear layers with an activation before the last one; at most 3 */
+    int64_t hidden_size;        /* their width; 0: the backbone's. Of similarity and contrastive heads: the vector's */
+    enum berth_activation activation;
+    /* loss */
+    enum berth_loss loss;
+    float label_smoothing;      /* cross_entropy, bce */
+    float focal_gamma;          /* focal */
+    float huber_delta;          /* huber */
+    float scale;                /* cosent, ranking: factor of the cosines, 1 / temperature */
+    bool symmetric;             /* ranking: the positives' own ranking of the anchors counts as well */
+    float *class_weights;       /* [K] cross_entropy, focal: of a row's class; multilabel: of the positive side; owned */
+    /* decisions */
+    bool crf;                   /* tagging: a linear-chain CRF over the outputs, tags decided together (Viterbi) */
+    enum berth_scheme scheme;   /* tagging: transitions that it forbids are never answered */
+    float threshold;            /* multilabel: probability from which a label is answered; 0: one half */
+    /* indices of parameters, private to the model; -1: none */
+    int weight, bias, first_mix, first_hidden, first_extra;
 };
 /* Whether a head of this kind takes one vector a sequence: `pooling` means something. */
 bool berth_task_kind_pools(enum berth_task_kind kind);
+bool berth_task_kind_has_labels(enum berth_task_kind kind); /* its classes have names */
 
 struct berth_model {
     struct berth_device *device; /* borrowed */
@@ -90,6 +132,10 @@ struct berth_model {
     int32_t *scratch; /* private: [scratch_capacity] what a pass makes for its heads; kept, so that steps allocate none */
     size_t scratch_capacity;
     struct berth_tensor **pooled; /* private: [head_count] */
+    struct berth_tensor **layers; /* private: [layers + 1] hidden states of the pass at hand that heads read */
+    struct berth_tensor **tables; /* private: [3 head_count] a crf's parameters in the pass at hand */
+    int32_t *pairs;               /* private: sequences of a pass that are compared */
+    size_t pairs_capacity;
 };
 
 /* Reads config.json and the weights of a folder: model.safetensors (F32), tensor names with or without the prefixes
@@ -124,6 +170,7 @@ berth_status berth_model_allocate(struct berth_model *m, uint64_t seed) BERTH_CH
 int berth_model_find(const struct berth_model *m, const char *name); /* index of a parameter, -1: none */
 int berth_model_find_head(const struct berth_model *m, const char *name);
 int64_t berth_head_width(const struct berth_model *m, int head); /* columns of its outputs */
+int berth_head_owner(const struct berth_model *m, int head); /* the head whose parameters it uses: itself, or shared */
 /* Copies one parameter's values from or to host memory [count]. */
 berth_status berth_model_get(const struct berth_model *m, int parameter, float *to) BERTH_CHECKED;
 berth_status berth_model_set(struct berth_model *m, int parameter, const float *from) BERTH_CHECKED;
@@ -146,7 +193,8 @@ struct berth_forward_options {
     const bool *wanted;   /* [head_count] NULL: all heads that have items */
 };
 /* Runs the backbone once over the batch and every wanted head that has items; batch->items[i] belongs to head i.
- * logits[i]: [items, K] or NULL. Sites of dropout: 0 embeddings, 1+3l attention probabilities of layer l, 2+3l its
+ * logits[i]: [items, K] or NULL; of a contrastive head [2 items + negatives, D]: vectors
+ * of length one, of all anchors, then all positives, then the hard negatives of the items that have one. Sites of dropout: 0 embeddings, 1+3l attention probabilities of layer l, 2+3l its
  * output, 3+3l the feed-forward output, 0x800 + i head i. */
 berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *batch,
                                  const struct berth_forward_options *options,
@@ -158,7 +206,10 @@ berth_status berth_model_hidden(struct berth_model *m, struct berth_tape *tape, 
 /* One fixed-size embedding a sequence, [B, H]. pooler on a backbone without one is BERTH_E_USAGE naming mean and cls. */
 berth_status berth_model_embed(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *batch,
                                enum berth_pooling pooling, struct berth_tensor **out) BERTH_CHECKED;
-/* The loss of a head over its items, unweighted: item losses [items] (batch->items[head].label, -1 and -2 masked). */
+/* The loss of a head over its items, unweighted by its task: item losses [items] (label -1 and -2 masked), whose sum over
+ * the labelled items, divided by their number, is the task's mean. Losses of several items together (a CRF's sentence,
+ * CoSENT) stand at some of them so that this holds; in-batch negatives and CoSENT's pairs are those of this batch: where
+ * a step is split in several batches, those of each part. */
 berth_status berth_model_head_loss(struct berth_model *m, struct berth_tape *tape, int head,
                                    struct berth_tensor *logits, const struct berth_batch *batch,
                                    struct berth_tensor **item_losses) BERTH_CHECKED;
@@ -167,9 +218,9 @@ berth_status berth_model_head_loss(struct berth_model *m, struct berth_tape *tap
 struct berth_answers {
     int64_t count;     /* items */
     int64_t width;     /* columns of scores */
-    int32_t *label;    /* [count] the class or tag; -1: the kind has none */
-    float *score;      /* [count] the probability of that class or tag */
-    float *scores;     /* [count, width] probabilities of all classes */
+    int32_t *label;    /* [count] the class, tag or token; -1: the kind has none */
+    float *score;      /* [count] the probability of that class or tag; the number of a regression; the cosine */
+    float *scores;     /* [count, width] probabilities of all classes or labels */
     size_t label_capacity, score_capacity, scores_capacity;
 };
 void berth_answers_init(struct berth_answers *a);

@@ -19,27 +19,21 @@ void berth_answers_deinit(struct berth_answers *a) {
     memset(a, 0, sizeof *a);
 }
 
-berth_status head_item_groups(const struct berth_batch *batch, int head, int32_t **cu_items, int64_t *groups) {
+void head_item_groups(const struct berth_batch *batch, int head, int32_t *cu_items, int64_t *groups) {
     const struct berth_items *items = &batch->items[head];
     int64_t sequence = 0, count = 0;
-    BERTH_TRY(berth_calloc(
-        cu_items, (size_t)(batch->sequence_count < items->count ? batch->sequence_count : items->count) + 1,
-        sizeof **cu_items));
     for (int64_t i = 0; i < items->count; i++) {
         const int32_t row = items->index[i];
-        const bool first =
-            i == 0 || row >= batch->cu_seqlens[sequence + 1] || row < batch->cu_seqlens[sequence];
-        if (!first) continue;
-        if (i > 0 && row < items->index[i - 1]) sequence = 0; /* sequences may come in any order */
+        if (i > 0 && row >= batch->cu_seqlens[sequence] && row < batch->cu_seqlens[sequence + 1]) continue;
+        if (row < batch->cu_seqlens[sequence]) sequence = 0; /* sequences may come in any order */
         while (row >= batch->cu_seqlens[sequence + 1])
             sequence++;
         BERTH_ASSERT_MSG(count < batch->sequence_count, "head %d: items of one sequence do not lie together",
                          head);
-        (*cu_items)[count++] = (int32_t)i;
+        cu_items[count++] = (int32_t)i;
     }
-    (*cu_items)[count] = (int32_t)items->count;
+    cu_items[count] = (int32_t)items->count;
     *groups = count;
-    return BERTH_OK;
 }
 
 berth_status berth_model_answer(const struct berth_model *m, int head, const float *outputs, int64_t count,
@@ -56,7 +50,8 @@ berth_status berth_model_answer(const struct berth_model *m, int head, const flo
     if (!kind->pools) {
         BERTH_ASSERT_MSG(batch != NULL && batch->items[head].count == count, "head %d: %lld items", head,
                          (long long)count);
-        BERTH_TRY(head_item_groups(batch, head, &cu_items, &groups));
+        BERTH_TRY(berth_calloc(&cu_items, (size_t)batch->sequence_count + 1, sizeof *cu_items));
+        head_item_groups(batch, head, cu_items, &groups);
     }
     berth_status status = kind->answer(m, head, outputs, count, cu_items, groups, out);
     free(cu_items);
@@ -87,6 +82,19 @@ berth_status answer_softmax(const struct berth_model *m, int head, const float *
         berth_argmax_softmax(z, classes, &out->label[i], &out->score[i]);
         for (int64_t k = 0; k < classes; k++)
             out->scores[i * classes + k] = out->score[i] * (float)exp((double)z[k] - (double)z[out->label[i]]);
+    }
+    return BERTH_OK;
+}
+
+berth_status answer_number(const struct berth_model *m, int head, const float *outputs, int64_t count,
+                           const int32_t *cu_items, int64_t groups, struct berth_answers *out) {
+    (void)m;
+    (void)head;
+    (void)cu_items;
+    (void)groups;
+    for (int64_t i = 0; i < count; i++) {
+        out->label[i] = -1;
+        out->score[i] = out->scores[i] = outputs[i];
     }
     return BERTH_OK;
 }

@@ -128,7 +128,7 @@ static berth_status attention(struct forward_run *run, struct berth_tensor *x, i
     berth_tape_drop(tape, context);
     BERTH_TRY(norm(run, out, projected, x, first + LAYER_ATTENTION_GAIN, 2u + 3u * (uint32_t)layer));
     berth_tape_drop(tape, projected);
-    berth_tape_drop(tape, x);
+    if (!run->keeps) berth_tape_drop(tape, x);
     return BERTH_OK;
 }
 
@@ -192,10 +192,12 @@ berth_status forward_backbone(struct forward_run *run, struct berth_tensor **hid
     int first = m->config.segments > 0 ? 5 : 4; /* parameters of the embeddings */
     run->m->backbone_passes++;
     BERTH_TRY(embeddings(run, &x));
-    for (int layer = 0; layer < (int)m->config.layers; layer++, first += LAYER_PARAMETERS) {
+    if (run->keeps) m->layers[0] = x;
+    for (int layer = 0; layer < run->layers; layer++, first += LAYER_PARAMETERS) {
         BERTH_ASSERT_EQ(m->parameters[first].stage, layer + 1);
         BERTH_TRY(attention(run, x, first, layer, &attended));
         BERTH_TRY(feed_forward(run, attended, first, layer, &x));
+        if (run->keeps) m->layers[layer + 1] = x;
     }
     *hidden = x;
     return BERTH_OK;
@@ -227,6 +229,7 @@ berth_status forward_begin(struct forward_run *run) {
     BERTH_ASSERT_MSG(m->values != NULL, "the model has no values yet: berth_model_allocate");
     BERTH_TRY(check_batch(m, b));
     run->first_trainable = INT_MAX;
+    run->layers = (int)m->config.layers;
     for (int i = 0; i < m->parameter_count; i++) {
         if (gradient_of(run, i) != NULL && m->parameters[i].stage < run->first_trainable)
             run->first_trainable = m->parameters[i].stage;
@@ -246,19 +249,43 @@ berth_status forward_begin(struct forward_run *run) {
     return BERTH_OK;
 }
 
+static bool is_asked(const struct forward_run *run, int head) {
+    const bool wanted = run->options->wanted == NULL || run->options->wanted[head];
+    return wanted && head < run->batch->task_count && run->batch->items[head].count > 0;
+}
+
+/* Layers above the highest that a head reads are not run; those below it are kept where one is read. */
+static void choose_layers(struct forward_run *run) {
+    const struct berth_model *m = run->m;
+    int highest = 0;
+    for (int i = 0; i < m->head_count; i++) {
+        const struct berth_head *head = &m->heads[i];
+        if (!is_asked(run, i)) continue;
+        const int layer = head->reads == BERTH_READS_LAYER ? (int)head->layer : (int)m->config.layers;
+        if (layer > highest) highest = layer;
+        run->keeps |= head->reads != BERTH_READS_LAST;
+    }
+    run->layers = highest;
+}
+
 berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape,
                                  const struct berth_batch *batch, const struct berth_forward_options *options,
                                  struct berth_tensor **logits) {
     struct forward_run run = {.m = m, .tape = tape, .batch = batch, .options = options};
     struct berth_tensor *hidden = NULL;
     BERTH_TRY(forward_begin(&run));
+    choose_layers(&run);
     BERTH_TRY(forward_backbone(&run, &hidden));
     for (int i = 0; i < m->head_count; i++) {
+        struct berth_tensor *source = hidden;
         logits[i] = m->pooled[i] = NULL;
-        const bool wanted = options->wanted == NULL || options->wanted[i];
-        if (!wanted || i >= batch->task_count || batch->items[i].count == 0) continue;
-        BERTH_TRY(head_kind_of(&m->heads[i])->forward(&run, i, hidden, &logits[i]));
+        if (!is_asked(&run, i)) continue;
+        BERTH_TRY(head_source(&run, i, &source));
+        BERTH_TRY(head_kind_of(&m->heads[i])->forward(&run, i, source, &logits[i]));
+        head_release(&run, i, source);
     }
+    for (int layer = 0; run.keeps && layer < run.layers; layer++)
+        berth_tape_drop(tape, m->layers[layer]);
     berth_tape_drop(tape, hidden);
     return BERTH_OK;
 }

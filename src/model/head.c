@@ -1,6 +1,4 @@
-/* head.c: the registry of head kinds, the list of a model's heads, and the linear layer that ends each of them.
- *
- *     logits[R, K] = dropout(features[R, H]) weightᵀ + bias
+/* head.c: the registry of head kinds, losses by name, and the list of a model's heads.
  *
  * A new kind of head is one file with a struct head_kind and one row of KINDS. */
 #include <stdlib.h>
@@ -8,7 +6,10 @@
 
 #include "model/model_priv.h"
 
-static const struct head_kind *const KINDS[] = {&head_kind_classification, &head_kind_tagging};
+static const struct head_kind *const KINDS[] = {
+    &head_kind_classification, &head_kind_tagging,     &head_kind_multilabel, &head_kind_regression,
+    &head_kind_similarity,     &head_kind_contrastive, &head_kind_mlm,
+};
 
 const struct head_kind *head_kind_find(enum berth_task_kind kind) {
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
@@ -42,28 +43,91 @@ int64_t berth_head_width(const struct berth_model *m, int head) {
     return head_kind_of(&m->heads[head])->width(m, &m->heads[head]);
 }
 
-int64_t head_width_labels(const struct berth_model *m, const struct berth_head *head) {
-    (void)m;
-    return (int64_t)head->task.labels.count;
+bool berth_task_kind_has_labels(enum berth_task_kind kind) {
+    const struct head_kind *k = head_kind_find(kind);
+    return k != NULL && k->labels;
 }
 
-berth_status head_parameters_linear(struct spec_builder *b, const struct berth_model *m,
-                                    struct berth_head *head) {
-    const int64_t classes = (int64_t)head->task.labels.count;
-    BERTH_TRY(spec_head_parameter(b, head, "weight", classes, m->config.hidden, &head->weight));
-    return spec_head_parameter(b, head, "bias", classes, 0, &head->bias);
+/* ---- losses */
+
+static const char *const LOSS_NAMES[] = {"own", "cross_entropy", "focal",  "bce",    "mse",
+                                         "l1",  "huber",         "cosent", "ranking"};
+
+const char *berth_loss_name(enum berth_loss loss) {
+    BERTH_ASSERT((size_t)loss < sizeof LOSS_NAMES / sizeof LOSS_NAMES[0]);
+    return LOSS_NAMES[loss];
 }
+
+bool berth_loss_parse(const char *text, enum berth_loss *out) {
+    for (size_t i = 1; i < sizeof LOSS_NAMES / sizeof LOSS_NAMES[0]; i++) {
+        if (strcmp(LOSS_NAMES[i], text) != 0) continue;
+        *out = (enum berth_loss)i;
+        return true;
+    }
+    return false;
+}
+
+bool berth_task_kind_takes(enum berth_task_kind kind, enum berth_loss loss) {
+    const struct head_kind *k = head_kind_find(kind);
+    return k != NULL && (loss == BERTH_LOSS_OWN || (k->losses >> loss & 1u) != 0);
+}
+
+enum berth_loss head_loss_of(const struct berth_head *head) {
+    return head->loss != BERTH_LOSS_OWN ? head->loss : head_kind_of(head)->own_loss;
+}
+
+/* ---- the list */
 
 void head_deinit(struct berth_head *head) {
     berth_task_deinit(&head->task);
+    free(head->shares);
+    free(head->class_weights);
+    head->shares = NULL;
+    head->class_weights = NULL;
+}
+
+/* What a configuration may change of a head that came with a folder; owned by `to`. */
+static berth_status copy_settings(struct berth_head *to, const struct berth_head *from) {
+    float *weights = NULL;
+    char *shares = NULL;
+    berth_status status = BERTH_OK;
+    if (from->class_weights != NULL) {
+        BERTH_TRY(berth_calloc(&weights, from->task.labels.count, sizeof *weights));
+        memcpy(weights, from->class_weights, from->task.labels.count * sizeof *weights);
+    }
+    if (from->shares != NULL) BERTH_TRY_OUT(berth_strdup(&shares, from->shares));
+    free(to->shares);
+    free(to->class_weights);
+    to->shares = shares;
+    to->class_weights = weights;
+    to->pooling = from->pooling;
+    to->reads = from->reads;
+    to->layer = from->layer;
+    to->dropout = from->dropout;
+    to->activation = from->activation;
+    to->loss = from->loss;
+    to->label_smoothing = from->label_smoothing;
+    to->focal_gamma = from->focal_gamma;
+    to->huber_delta = from->huber_delta;
+    to->scale = from->scale;
+    to->symmetric = from->symmetric;
+    to->scheme = from->scheme;
+    shares = NULL;
+    weights = NULL;
+out:
+    free(shares);
+    free(weights);
+    return status;
 }
 
 berth_status head_copy(struct berth_head *to, const struct berth_head *from) {
     berth_status status = BERTH_OK;
     *to = *from;
-    to->task.name = NULL;
-    to->weight = to->bias = -1;
+    to->task.name = to->shares = NULL;
+    to->class_weights = NULL;
+    to->weight = to->bias = to->first_mix = to->first_hidden = to->first_extra = -1;
     berth_labels_init(&to->task.labels);
+    BERTH_TRY_OUT(copy_settings(to, from));
     BERTH_TRY_OUT(berth_strdup(&to->task.name, from->task.name));
     BERTH_TRY_OUT(berth_labels_copy(&to->task.labels, &from->task.labels));
 out:
@@ -86,18 +150,43 @@ static berth_status check_name(const char *name) {
     return BERTH_OK;
 }
 
+static berth_status check_settings(const struct berth_head *head) {
+    const char *name = head->task.name;
+    const struct head_kind *kind = head_kind_find(head->task.kind);
+    if (kind == NULL)
+        BERTH_FAIL(BERTH_E_UNSUPPORTED, "head '%s': no head for tasks of type %s", name,
+                   berth_task_kind_name(head->task.kind));
+    if (kind->labels && head->task.labels.count == 0)
+        BERTH_FAIL(BERTH_E_USAGE, "head '%s' has no labels", name);
+    if (head->dropout >= 1.0f)
+        BERTH_FAIL(BERTH_E_USAGE, "head '%s': dropout %g, expected below 1", name, (double)head->dropout);
+    if (!(head->label_smoothing >= 0.0f && head->label_smoothing < 1.0f))
+        BERTH_FAIL(BERTH_E_USAGE, "head '%s': label_smoothing %g is outside 0 .. 1 (1 excluded)", name,
+                   (double)head->label_smoothing);
+    if (!berth_task_kind_takes(head->task.kind, head->loss))
+        BERTH_FAIL(BERTH_E_USAGE, "head '%s': a %s head has no loss '%s'", name,
+                   berth_task_kind_name(head->task.kind), berth_loss_name(head->loss));
+    if (head->hidden_layers < 0 || head->hidden_layers > 3 || head->hidden_size < 0)
+        BERTH_FAIL(BERTH_E_USAGE, "head '%s': %d hidden layers of %lld columns, expected at most 3", name,
+                   head->hidden_layers, (long long)head->hidden_size);
+    if (head->crf &&
+        (head->loss == BERTH_LOSS_FOCAL || head->label_smoothing > 0 || head->class_weights != NULL))
+        BERTH_FAIL(
+            BERTH_E_USAGE,
+            "head '%s': a crf scores whole sentences: it has no focal loss, label smoothing or class weights",
+            name);
+    if (head->label_smoothing > 0 && head->loss == BERTH_LOSS_FOCAL && head->task.kind != BERTH_TASK_MULTILABEL)
+        BERTH_FAIL(BERTH_E_USAGE, "head '%s': label smoothing belongs to cross-entropy, not to the focal loss",
+                   name);
+    return BERTH_OK;
+}
+
 berth_status head_append(struct berth_model *m, const struct berth_head *head) {
     BERTH_ASSERT_MSG(m->values == NULL, "heads are added before berth_model_allocate");
     BERTH_TRY(check_name(head->task.name));
-    if (head->task.labels.count == 0) BERTH_FAIL(BERTH_E_USAGE, "head '%s' has no labels", head->task.name);
-    if (head->dropout >= 1.0f)
-        BERTH_FAIL(BERTH_E_USAGE, "head '%s': dropout %g, expected below 1", head->task.name,
-                   (double)head->dropout);
-    if (!(head->label_smoothing >= 0.0f && head->label_smoothing < 1.0f))
-        BERTH_FAIL(BERTH_E_USAGE, "head '%s': label_smoothing %g is outside 0 .. 1 (1 excluded)",
-                   head->task.name, (double)head->label_smoothing);
-    if (m->head_count >= 2047) /* dropout sites 0x800 .. 0xFFF */
-        BERTH_FAIL(BERTH_E_UNSUPPORTED, "more than 2047 heads");
+    BERTH_TRY(check_settings(head));
+    if (m->head_count >= 512) /* dropout sites 0x800 .. 0xFFF, four a head */
+        BERTH_FAIL(BERTH_E_UNSUPPORTED, "more than 512 heads");
     BERTH_TRY(berth_realloc(&m->heads, (size_t)m->head_count + 1, sizeof *m->heads));
     BERTH_TRY(head_copy(&m->heads[m->head_count], head));
     m->head_count++;
@@ -133,9 +222,17 @@ static berth_status keep_loaded(struct berth_model *m, int index, const struct b
     if (kept.pooling != head->pooling && head_kind_of(&kept)->pools)
         berth_log(BERTH_LOG_WARN, "head '%s' was trained with pooling %s and goes on with %s", name,
                   berth_pooling_name(kept.pooling), berth_pooling_name(head->pooling));
-    kept.pooling = head->pooling;
-    kept.dropout = head->dropout;
-    kept.label_smoothing = head->label_smoothing;
+    if (kept.crf != head->crf || kept.hidden_layers != head->hidden_layers ||
+        kept.hidden_size != head->hidden_size ||
+        (kept.reads == BERTH_READS_MIX) != (head->reads == BERTH_READS_MIX) ||
+        (kept.shares == NULL) != (head->shares == NULL))
+        BERTH_FAIL(
+            BERTH_E_USAGE,
+            "head '%s': the model's has other parameters (crf, hidden_layers, hidden_size, layer: mix, head); "
+            "train it as it is, or under another name",
+            name);
+    BERTH_TRY(check_settings(head));
+    BERTH_TRY(copy_settings(&kept, head));
     memmove(&m->heads[index], &m->heads[index + 1], (size_t)(m->head_count - 1 - index) * sizeof *m->heads);
     m->heads[m->head_count - 1] = kept;
     return BERTH_OK;
@@ -169,42 +266,46 @@ berth_status berth_model_keep_heads(struct berth_model *m, const char *const *na
     return param_spec_build(m);
 }
 
+bool head_is_plain(const struct berth_head *head) {
+    return head->reads == BERTH_READS_LAST && head->hidden_layers == 0 && !head->crf && head->shares == NULL;
+}
+
+int berth_head_owner(const struct berth_model *m, int head) {
+    const char *shares = m->heads[head].shares;
+    const int owner = shares == NULL ? head : berth_model_find_head(m, shares);
+    return owner < 0 ? head : owner;
+}
+
+berth_status head_check_all(const struct berth_model *m) {
+    for (int i = 0; i < m->head_count; i++) {
+        const struct berth_head *h = &m->heads[i];
+        if (h->reads == BERTH_READS_LAYER && (h->layer < 0 || h->layer > m->config.layers))
+            BERTH_FAIL(BERTH_E_USAGE,
+                       "head '%s' reads layer %lld, but the backbone has layers 0 (embeddings) to %lld",
+                       h->task.name, (long long)h->layer, (long long)m->config.layers);
+        if (h->shares == NULL) continue;
+        const int owner = berth_model_find_head(m, h->shares);
+        if (owner < 0)
+            BERTH_FAIL(BERTH_E_USAGE, "head '%s' shares the head '%s', which is not there", h->task.name,
+                       h->shares);
+        const struct berth_head *o = &m->heads[owner];
+        if (owner == i || o->shares != NULL)
+            BERTH_FAIL(BERTH_E_USAGE, "head '%s' shares the head '%s', which has no parameters of its own",
+                       h->task.name, h->shares);
+        if (o->task.kind != h->task.kind || !berth_labels_equal(&o->task.labels, &h->task.labels) ||
+            o->crf != h->crf || o->hidden_layers != h->hidden_layers || o->hidden_size != h->hidden_size ||
+            o->reads != h->reads)
+            BERTH_FAIL(
+                BERTH_E_USAGE,
+                "head '%s' shares the head '%s', which is of another type, labels, depth, layer or decoding",
+                h->task.name, h->shares);
+    }
+    return BERTH_OK;
+}
+
 int berth_model_find_head(const struct berth_model *m, const char *name) {
     for (int i = 0; i < m->head_count; i++) {
         if (strcmp(m->heads[i].task.name, name) == 0) return i;
     }
     return -1;
-}
-
-/* Ordinals and positions of a head's items in step memory. A sentence has one row: its position is 0. */
-static berth_status put_dropout_rows(struct forward_run *run, int head, struct berth_tape_dropout *dropout) {
-    const struct berth_batch *b = run->batch;
-    const struct berth_items *items = &b->items[head];
-    const bool pools = head_kind_of(&run->m->heads[head])->pools;
-    int32_t *host = NULL;
-    BERTH_TRY(forward_scratch(run, 2 * items->count, &host));
-    for (int64_t i = 0; i < items->count; i++) {
-        const int32_t at = items->index[i];
-        host[i] = pools ? b->ordinal[at] : b->row_ordinal[at];
-        host[items->count + i] = pools ? 0 : b->positions[at];
-    }
-    BERTH_TRY(forward_put(run, &dropout->ordinal, host, items->count));
-    return forward_put(run, &dropout->position, host + items->count, items->count);
-}
-
-berth_status head_output(struct forward_run *run, int head, struct berth_tensor *features,
-                         struct berth_tensor **logits) {
-    const struct berth_head *h = &run->m->heads[head];
-    const float rate = h->dropout < 0.0f ? run->m->config.hidden_dropout : h->dropout;
-    struct berth_tensor *x = features, *weight = NULL, *bias = NULL;
-    if (forward_drops(run, model_stage_heads(run->m), rate)) {
-        struct berth_tape_dropout dropout = {.rate = rate, .site = 0x800u + (uint32_t)head, .key = run->key};
-        BERTH_TRY(put_dropout_rows(run, head, &dropout));
-        BERTH_TRY(berth_op_dropout(run->tape, &x, features, &dropout));
-    }
-    BERTH_TRY(forward_parameter(run, h->weight, &weight));
-    BERTH_TRY(forward_parameter(run, h->bias, &bias));
-    BERTH_TRY(berth_op_linear(run->tape, logits, x, weight, bias));
-    if (x != features) berth_tape_drop(run->tape, x);
-    return BERTH_OK;
 }

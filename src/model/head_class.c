@@ -1,38 +1,9 @@
-/* head_class.c: a class for a sequence: pool its tokens to one vector, dropout, one linear layer.
- *
- * Items are sequences. Heads that pool the same sequences in the same way share the pooled vectors (and the
- * pooler's product), so a sentence asked of all heads is pooled once. Dropout's position is 0: a sentence has
- * one row. */
-#include <string.h>
-
+/* head_class.c: a class for a sequence: its pooled vector, dropout, one linear layer (more with hidden_layers).
+ */
 #include "model/model_priv.h"
 
-/* What an earlier head of this pass pooled from the same sequences, or NULL. */
-static struct berth_tensor *shared(const struct forward_run *run, int head) {
-    const struct berth_items *mine = &run->batch->items[head];
-    for (int i = 0; i < head; i++) {
-        const struct berth_items *other = &run->batch->items[i];
-        if (run->m->pooled[i] == NULL || run->m->heads[i].pooling != run->m->heads[head].pooling) continue;
-        if (other->count == mine->count &&
-            memcmp(other->index, mine->index, (size_t)mine->count * sizeof *mine->index) == 0)
-            return run->m->pooled[i];
-    }
-    return NULL;
-}
-
-static berth_status forward(struct forward_run *run, int head, struct berth_tensor *hidden,
-                            struct berth_tensor **logits) {
-    const struct berth_items *items = &run->batch->items[head];
-    struct berth_tensor **pooled = &run->m->pooled[head];
-    for (int64_t i = 0; i < items->count; i++)
-        BERTH_ASSERT_MSG(items->index[i] >= 0 && items->index[i] < run->batch->sequence_count,
-                         "item %lld is sequence %d of %lld", (long long)i, items->index[i],
-                         (long long)run->batch->sequence_count);
-    *pooled = shared(run, head);
-    if (*pooled == NULL)
-        BERTH_TRY(
-            pooling_forward(run, run->m->heads[head].pooling, hidden, items->index, items->count, pooled));
-    return head_output(run, head, *pooled, logits);
+static berth_status parameters(struct spec_builder *b, const struct berth_model *m, struct berth_head *head) {
+    return head_parameters_linear(b, m, head, (int64_t)head->task.labels.count);
 }
 
 const struct head_kind head_kind_classification = {
@@ -40,9 +11,12 @@ const struct head_kind head_kind_classification = {
     .pools = true,
     .reference_class = "ForSequenceClassification",
     .problem_type = "single_label_classification",
+    .labels = true,
+    .losses = 1u << BERTH_LOSS_CROSS_ENTROPY | 1u << BERTH_LOSS_FOCAL,
+    .own_loss = BERTH_LOSS_CROSS_ENTROPY,
     .width = head_width_labels,
-    .parameters = head_parameters_linear,
-    .forward = forward,
-    .loss = loss_cross_entropy,
+    .parameters = parameters,
+    .forward = head_forward_pooled,
+    .loss = loss_classes,
     .answer = answer_softmax,
 };

@@ -6,11 +6,33 @@
  *                 "label_smoothing": 0, "labels": ["a", "b"],
  *                 "tensors": {"weight": "heads.intent.weight", "bias": "heads.intent.bias"}}]}
  *
- * dropout is absent where the backbone's is meant; labels stand in the order of their classes. */
+ * dropout is absent where the backbone's is meant; labels stand in the order of their classes. Other settings
+ * stand there where they differ from what a head has without them (SETTINGS). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/model_priv.h"
+
+/* Numbers and switches of a head, by their key. Written where they are not 0. */
+static const struct {
+    const char *key;
+    size_t offset;
+    enum { SETTING_FLOAT, SETTING_BOOL, SETTING_INT, SETTING_INT64 } type;
+} SETTINGS[] = {
+    {"layer", offsetof(struct berth_head, layer), SETTING_INT64},
+    {"hidden_layers", offsetof(struct berth_head, hidden_layers), SETTING_INT},
+    {"hidden_size", offsetof(struct berth_head, hidden_size), SETTING_INT64},
+    {"focal_gamma", offsetof(struct berth_head, focal_gamma), SETTING_FLOAT},
+    {"huber_delta", offsetof(struct berth_head, huber_delta), SETTING_FLOAT},
+    {"scale", offsetof(struct berth_head, scale), SETTING_FLOAT},
+    {"symmetric", offsetof(struct berth_head, symmetric), SETTING_BOOL},
+    {"crf", offsetof(struct berth_head, crf), SETTING_BOOL},
+    {"threshold", offsetof(struct berth_head, threshold), SETTING_FLOAT},
+};
+enum { SETTING_COUNT = sizeof SETTINGS / sizeof SETTINGS[0] };
+
+static const char *const READS[] = {"last", "layer", "mix"};
+static const char *const ACTIVATIONS[] = {"none", "gelu", "gelu_new", "relu", "silu", "tanh"};
 
 void heads_file_free(struct heads_file_entry *entries, int count) {
     for (int i = 0; entries != NULL && i < count; i++) {
@@ -61,6 +83,74 @@ static berth_status read_labels(struct berth_labels *out, const struct berth_jso
     return BERTH_OK;
 }
 
+/* A word of a list; absent: its first. */
+static berth_status read_word(int *out, const struct berth_json *j, int index, const char *key,
+                              const char *const *words, int count, const char *file) {
+    char path[64];
+    const char *text = NULL;
+    BERTH_TRY(berth_json_string_or(&text, j, at(path, index, key), words[0]));
+    for (*out = 0; *out < count; (*out)++) {
+        if (strcmp(words[*out], text) == 0) return BERTH_OK;
+    }
+    BERTH_FAIL(BERTH_E_FORMAT, "%s: '%s' is '%s', which this berth does not know", file, path, text);
+}
+
+static berth_status read_settings(struct berth_head *h, const struct berth_json *j, int index,
+                                  const char *file) {
+    static const char *const SCHEMES[] = {"none", "bio", "bioes"};
+    char path[64];
+    int word = 0;
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        char *to = (char *)h + SETTINGS[i].offset;
+        double number = 0;
+        int64_t whole = 0;
+        bool flag = false;
+        at(path, index, SETTINGS[i].key);
+        if (SETTINGS[i].type == SETTING_BOOL) {
+            BERTH_TRY(berth_json_bool_or(&flag, j, path, false));
+            memcpy(to, &flag, sizeof flag);
+        } else if (SETTINGS[i].type == SETTING_FLOAT) {
+            BERTH_TRY(berth_json_number_or(&number, j, path, 0));
+            memcpy(to, &(float){(float)number}, sizeof(float));
+        } else {
+            BERTH_TRY(berth_json_int_or(&whole, j, path, 0, 0, INT32_MAX));
+            if (SETTINGS[i].type == SETTING_INT) memcpy(to, &(int){(int)whole}, sizeof(int));
+            if (SETTINGS[i].type == SETTING_INT64) memcpy(to, &whole, sizeof whole);
+        }
+    }
+    BERTH_TRY(read_word(&word, j, index, "reads", READS, 3, file));
+    h->reads = (enum berth_head_reads)word;
+    BERTH_TRY(read_word(&word, j, index, "activation", ACTIVATIONS, 6, file));
+    h->activation = (enum berth_activation)word;
+    BERTH_TRY(read_word(&word, j, index, "scheme", SCHEMES, 3, file));
+    h->scheme = (enum berth_scheme)word;
+    const char *text = NULL;
+    BERTH_TRY(berth_json_string_or(&text, j, at(path, index, "loss"), ""));
+    if (text[0] != '\0' && !berth_loss_parse(text, &h->loss))
+        BERTH_FAIL(BERTH_E_FORMAT, "%s: '%s' is '%s', which is no loss", file, path, text);
+    BERTH_TRY(berth_json_string_or(&text, j, at(path, index, "head"), ""));
+    return text[0] != '\0' ? berth_strdup(&h->shares, text) : BERTH_OK;
+}
+
+/* Weights of the classes, one a label; absent: none. */
+static berth_status read_weights(struct berth_head *h, const struct berth_json *j, int index,
+                                 const char *file) {
+    char path[64], item[96];
+    const size_t count = berth_json_count(j, at(path, index, "class_weights"));
+    if (count == 0) return BERTH_OK;
+    if (count != h->task.labels.count)
+        BERTH_FAIL(BERTH_E_FORMAT, "%s: '%s' has %zu numbers, but there are %zu labels", file, path, count,
+                   h->task.labels.count);
+    BERTH_TRY(berth_calloc(&h->class_weights, count, sizeof *h->class_weights));
+    for (size_t i = 0; i < count; i++) {
+        double number = 0;
+        snprintf(item, sizeof item, "%s[%zu]", path, i);
+        BERTH_TRY(berth_json_number(&number, j, item));
+        h->class_weights[i] = (float)number;
+    }
+    return BERTH_OK;
+}
+
 static berth_status read_head(struct heads_file_entry *e, const struct berth_json *j, int index,
                               const char *file) {
     char path[64];
@@ -77,10 +167,15 @@ static berth_status read_head(struct heads_file_entry *e, const struct berth_jso
     h->dropout = (float)number;
     BERTH_TRY(berth_json_number_or(&number, j, at(path, index, "label_smoothing"), 0.0));
     h->label_smoothing = (float)number;
-    BERTH_TRY(read_labels(&h->task.labels, j, index, file));
-    BERTH_TRY(berth_json_string(&text, j, at(path, index, "tensors.weight")));
-    BERTH_TRY(berth_strdup(&e->weight, text));
-    BERTH_TRY(berth_json_string(&text, j, at(path, index, "tensors.bias")));
+    if (head_kind_find(h->task.kind)->labels) BERTH_TRY(read_labels(&h->task.labels, j, index, file));
+    BERTH_TRY(read_settings(h, j, index, file));
+    BERTH_TRY(read_weights(h, j, index, file));
+    if (berth_json_has(j, at(path, index, "tensors.weight"))) {
+        BERTH_TRY(berth_json_string(&text, j, path));
+        BERTH_TRY(berth_strdup(&e->weight, text));
+    }
+    if (!berth_json_has(j, at(path, index, "tensors.bias"))) return BERTH_OK;
+    BERTH_TRY(berth_json_string(&text, j, path));
     return berth_strdup(&e->bias, text);
 }
 
@@ -114,6 +209,71 @@ static void write_rate(struct berth_str *s, const char *key, float value) {
     berth_str_addf(s, ", \"%s\": %.9g", key, (double)value);
 }
 
+static void write_settings(struct berth_str *s, const struct berth_head *h) {
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        const char *from = (const char *)h + SETTINGS[i].offset;
+        double value = 0;
+        float number = 0;
+        bool flag = false;
+        int small = 0;
+        int64_t whole = 0;
+        if (SETTINGS[i].type == SETTING_FLOAT)
+            value = (double)*(const float *)memcpy(&number, from, sizeof number);
+        if (SETTINGS[i].type == SETTING_BOOL) value = *(const bool *)memcpy(&flag, from, sizeof flag);
+        if (SETTINGS[i].type == SETTING_INT) value = *(const int *)memcpy(&small, from, sizeof small);
+        if (SETTINGS[i].type == SETTING_INT64)
+            value = (double)*(const int64_t *)memcpy(&whole, from, sizeof whole);
+        if (value == 0) continue;
+        if (SETTINGS[i].type == SETTING_BOOL)
+            berth_str_addf(s, ", \"%s\": true", SETTINGS[i].key);
+        else
+            berth_str_addf(s, ", \"%s\": %.9g", SETTINGS[i].key, value);
+    }
+    if (h->reads != BERTH_READS_LAST) berth_str_addf(s, ", \"reads\": \"%s\"", READS[h->reads]);
+    if (h->hidden_layers > 0) berth_str_addf(s, ", \"activation\": \"%s\"", ACTIVATIONS[h->activation]);
+    if (h->scheme != BERTH_SCHEME_NONE) berth_str_addf(s, ", \"scheme\": \"%s\"", berth_scheme_name(h->scheme));
+    if (h->loss != BERTH_LOSS_OWN) berth_str_addf(s, ", \"loss\": \"%s\"", berth_loss_name(h->loss));
+    if (h->shares != NULL) {
+        berth_str_add(s, ", \"head\": ");
+        berth_str_add_json(s, h->shares);
+    }
+    for (size_t k = 0; h->class_weights != NULL && k < h->task.labels.count; k++)
+        berth_str_addf(s, "%s%.9g%s", k == 0 ? ",\n     \"class_weights\": [" : ", ",
+                       (double)h->class_weights[k], k + 1 == h->task.labels.count ? "]" : "");
+}
+
+static void write_labels(struct berth_str *s, const struct berth_labels *labels) {
+    berth_str_add(s, ",\n     \"labels\": [");
+    for (size_t i = 0; i < labels->count; i++) {
+        berth_str_add(s, i == 0 ? "" : ", ");
+        berth_str_add_json(s, labels->names[i]);
+    }
+    berth_str_add(s, "]");
+}
+
+/* Names of the last layer's tensors; others are always heads.NAME.PART. */
+static void write_tensors(struct berth_str *s, const struct berth_head *h, bool as_reference) {
+    static const char *const PARTS[] = {"weight", "bias"};
+    bool first = true;
+    berth_str_add(s, ",\n     \"tensors\": {");
+    for (int part = 0; part < 2; part++) {
+        struct berth_str name;
+        if ((part == 0 ? h->weight : h->bias) < 0 || h->shares != NULL) continue;
+        berth_str_init(&name);
+        if (as_reference) {
+            berth_str_addf(&name, "classifier.%s", PARTS[part]);
+        } else {
+            berth_str_addf(&name, "heads.%s.%s", h->task.name, PARTS[part]);
+        }
+        berth_str_addf(s, "%s\"%s\": ", first ? "" : ", ", PARTS[part]);
+        first = false;
+        s->failed = s->failed || name.failed;
+        if (!name.failed) berth_str_add_json(s, name.data);
+        berth_str_deinit(&name);
+    }
+    berth_str_add(s, "}");
+}
+
 static void write_head(struct berth_str *s, const struct berth_head *h, bool as_reference) {
     berth_str_add(s, "    {\"name\": ");
     berth_str_add_json(s, h->task.name);
@@ -121,27 +281,10 @@ static void write_head(struct berth_str *s, const struct berth_head *h, bool as_
                    berth_pooling_name(h->pooling));
     if (h->dropout >= 0.0f) write_rate(s, "dropout", h->dropout);
     write_rate(s, "label_smoothing", h->label_smoothing);
-    berth_str_add(s, ",\n     \"labels\": [");
-    for (size_t i = 0; i < h->task.labels.count; i++) {
-        berth_str_add(s, i == 0 ? "" : ", ");
-        berth_str_add_json(s, h->task.labels.names[i]);
-    }
-    berth_str_add(s, "],\n     \"tensors\": {");
-    static const char *const PARTS[] = {"weight", "bias"};
-    for (int part = 0; part < 2; part++) {
-        struct berth_str name;
-        berth_str_init(&name);
-        if (as_reference) {
-            berth_str_addf(&name, "classifier.%s", PARTS[part]);
-        } else {
-            berth_str_addf(&name, "heads.%s.%s", h->task.name, PARTS[part]);
-        }
-        berth_str_addf(s, "%s\"%s\": ", part == 0 ? "" : ", ", PARTS[part]);
-        s->failed = s->failed || name.failed;
-        if (!name.failed) berth_str_add_json(s, name.data);
-        berth_str_deinit(&name);
-    }
-    berth_str_add(s, "}}");
+    write_settings(s, h);
+    if (h->task.labels.count > 0) write_labels(s, &h->task.labels);
+    write_tensors(s, h, as_reference);
+    berth_str_add(s, "}");
 }
 
 berth_status heads_file_text(const struct berth_model *m, bool as_reference, char **out) {

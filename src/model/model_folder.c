@@ -117,8 +117,14 @@ static berth_status read_heads(struct berth_model *m, const char *folder) {
             status = berth_error_context(status, "%s", path);
             goto out;
         }
-        BERTH_TRY_OUT(add_head_source(p, &e->head, "weight", e->weight));
-        BERTH_TRY_OUT(add_head_source(p, &e->head, "bias", e->bias));
+    }
+    BERTH_TRY_OUT(param_spec_build(m)); /* names the parameters of the heads */
+    for (int i = 0; i < m->parameter_count; i++) {
+        if (m->parameters[i].owner == 0) continue;
+        const struct heads_file_entry *e = &entries[m->parameters[i].owner - 1];
+        const char *part = m->parameters[i].name + strlen("heads.") + strlen(e->head.task.name) + 1;
+        const char *tensor = strcmp(part, "weight") == 0 ? e->weight : strcmp(part, "bias") == 0 ? e->bias : NULL;
+        BERTH_TRY_OUT(add_head_source(p, &e->head, part, tensor != NULL ? tensor : m->parameters[i].name));
     }
 out:
     heads_file_free(entries, count);
@@ -150,7 +156,7 @@ static berth_status sort_tensors(struct model_pending *p) {
         if (is_head_tensor(p, head_sources, t)) continue;
         berth_str_reset(&name);
         enum tensor_use use = tensor_name_read(t->name, &name);
-        if (use == TENSOR_WANTED) BERTH_TRY_OUT(add_source(p, &name, t));
+        if (use == TENSOR_WANTED || use == TENSOR_SPARE) BERTH_TRY_OUT(add_source(p, &name, t));
         if (use == TENSOR_UNKNOWN && unknown++ < NAMED)
             berth_str_addf(&unused, "%s%s", unknown == 1 ? "" : ", ", t->name);
     }
@@ -250,7 +256,9 @@ static void log_surplus(const struct berth_model *m) {
     const struct model_pending *p = m->pending;
     struct complaint surplus = {0};
     for (size_t i = 0; i < p->count; i++) {
-        if (berth_model_find(m, p->sources[i].name) < 0)
+        const char *name = p->sources[i].name;
+        const bool spare = strncmp(name, "cls.", 4) == 0 || strncmp(name, "vocab_", 6) == 0;
+        if (!spare && berth_model_find(m, name) < 0)
             complain(&surplus, "'%.100s'", p->sources[i].tensor->name);
     }
     if (surplus.count == 1)

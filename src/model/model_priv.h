@@ -33,9 +33,10 @@ static inline int model_stage_heads(const struct berth_model *m) {
 }
 
 /* ---- tensor_names.c: names of files <-> berth's names */
-enum tensor_use { TENSOR_WANTED, TENSOR_IGNORED, TENSOR_UNKNOWN };
+enum tensor_use { TENSOR_WANTED, TENSOR_SPARE, TENSOR_IGNORED, TENSOR_UNKNOWN };
 /* The name berth gives to a tensor of a file (prefixes, gamma/beta, DistilBERT's names); `out` is appended to.
- * TENSOR_IGNORED: buffers and pre-training heads that every folder may carry. */
+ * TENSOR_SPARE: of a masked language model, kept by its own name for a head that wants it. TENSOR_IGNORED: buffers and
+ * other pre-training heads that every folder may carry. */
 enum tensor_use tensor_name_read(const char *file_name, struct berth_str *out);
 /* The name a parameter gets in a written folder of this family; prefix: "", "bert." or "distilbert.". */
 void tensor_name_write(const char *name, bool distilbert, const char *prefix, struct berth_str *out);
@@ -135,6 +136,8 @@ struct heads_file_entry {
     struct berth_head head; /* owned; weight and bias unused */
     char *weight, *bias;    /* owned */
 };
+/* Whether the head is the reference's classifier: one linear layer over the last hidden states. */
+bool head_is_plain(const struct berth_head *head);
 berth_status heads_file_read(struct heads_file_entry **out, int *count, const char *path) BERTH_CHECKED;
 void heads_file_free(struct heads_file_entry *entries, int count);
 berth_status heads_file_text(const struct berth_model *m, bool as_reference, char **out) BERTH_CHECKED;
@@ -142,6 +145,10 @@ berth_status heads_file_text(const struct berth_model *m, bool as_reference, cha
 /* ---- head.c */
 void head_deinit(struct berth_head *head);
 berth_status head_copy(struct berth_head *to, const struct berth_head *from) BERTH_CHECKED;
+/* Layers that heads read, heads whose parameters others use: what can only be said of all of them together. */
+berth_status head_check_all(const struct berth_model *m) BERTH_CHECKED;
+/* The folder's tensor of its own masked language model for a parameter of an mlm head; NULL: none. */
+const struct model_source *head_mlm_source(const struct berth_model *m, const struct berth_parameter *p);
 /* Adds without looking for one of the same name. */
 berth_status head_append(struct berth_model *m, const struct berth_head *head) BERTH_CHECKED;
 
@@ -154,6 +161,8 @@ struct forward_run {
     int first_trainable; /* stage; INT_MAX: nothing is trained */
     const uint32_t *key; /* device memory [3]; NULL: no dropout anywhere */
     const int32_t *cu_seqlens, *positions, *row_ordinal, *ordinal; /* device memory, the batch's */
+    int layers; /* of the backbone that this pass runs: up to the highest that is read */
+    bool keeps; /* m->layers are filled: heads read more than the last layer */
 };
 berth_status forward_begin(struct forward_run *run) BERTH_CHECKED;
 berth_status forward_backbone(struct forward_run *run, struct berth_tensor **hidden) BERTH_CHECKED;
@@ -170,16 +179,11 @@ berth_status pooling_forward(struct forward_run *run, enum berth_pooling pooling
                              const int32_t *seqs, int64_t count, struct berth_tensor **out) BERTH_CHECKED;
 berth_status pooling_check(const struct berth_model *m, enum berth_pooling pooling,
                            const char *what) BERTH_CHECKED;
-/* Dropout and the linear layer on features [R, H]. Dropout is keyed by the ordinals of the items' sequences
- * and, for token-level heads, their positions there. */
-berth_status head_output(struct forward_run *run, int head, struct berth_tensor *features,
-                         struct berth_tensor **logits) BERTH_CHECKED;
-
 /* ---- param_spec.c for heads: a parameter heads.NAME.SUFFIX of the head at hand; *index is its number. columns 0: a
- * vector (a bias, drawn as 0). */
+ * vector, which does not decay. */
 struct spec_builder;
 berth_status spec_head_parameter(struct spec_builder *b, const struct berth_head *head, const char *suffix,
-                                 int64_t rows, int64_t columns, int *index) BERTH_CHECKED;
+                                 int64_t rows, int64_t columns, enum berth_init init, int *index) BERTH_CHECKED;
 
 /* ---- a kind of head: one file each (head_*.c), one row in head.c. What depends on the kind is asked here. */
 struct head_kind {
@@ -187,6 +191,9 @@ struct head_kind {
     bool pools;                  /* items are sequences, pooled to a vector each; else packed rows */
     const char *reference_class; /* suffix of the reference's class for a folder with this head alone; NULL: none */
     const char *problem_type;    /* what config.json calls it there; NULL: nothing */
+    bool labels;                 /* its classes have names */
+    unsigned losses;             /* 1 << each loss it takes */
+    enum berth_loss own_loss;
     int64_t (*width)(const struct berth_model *m, const struct berth_head *head); /* columns of its outputs */
     /* Names and shapes of its parameters, in their flat order; sets weight and bias. */
     berth_status (*parameters)(struct spec_builder *b, const struct berth_model *m, struct berth_head *head);
@@ -206,18 +213,68 @@ void head_kind_list(struct berth_str *out); /* "classification or tagging": for 
 extern const struct head_kind head_kind_classification; /* head_class.c */
 extern const struct head_kind head_kind_tagging;        /* head_token.c */
 
-/* What kinds with one linear layer over K labels share (head.c, loss.c, answer.c). */
+extern const struct head_kind head_kind_multilabel;     /* head_labels.c */
+extern const struct head_kind head_kind_regression;     /* head_number.c */
+extern const struct head_kind head_kind_similarity;     /* head_pairs.c */
+extern const struct head_kind head_kind_contrastive;
+extern const struct head_kind head_kind_mlm;            /* head_mlm.c */
+enum berth_loss head_loss_of(const struct berth_head *head); /* the one it is trained with */
+
+/* ---- head_body.c: what kinds share between the hidden states and their outputs */
+int64_t head_features_width(const struct berth_model *m, const struct berth_head *head); /* behind the hidden layers */
+/* The hidden states that the head reads; dropped by head_release. */
+berth_status head_source(struct forward_run *run, int head, struct berth_tensor **hidden) BERTH_CHECKED;
+void head_release(struct forward_run *run, int head, struct berth_tensor *hidden);
+/* Parameters of the mix and of the hidden layers; a kind adds its own behind them. */
+berth_status head_parameters_body(struct spec_builder *b, const struct berth_model *m,
+                                  struct berth_head *head) BERTH_CHECKED;
+/* ... and a last linear layer to `outputs` columns. */
+berth_status head_parameters_linear(struct spec_builder *b, const struct berth_model *m, struct berth_head *head,
+                                    int64_t outputs) BERTH_CHECKED;
+/* Which rows dropout is keyed by, beside the items themselves: sequences[count] (host), or NULL: the items. */
+struct head_rows {
+    const int32_t *sequences;
+    int64_t count;
+};
+/* Features [R, ...] behind the hidden layers: dropout, linear, activation, each; x may come back. */
+berth_status head_features(struct forward_run *run, int head, struct berth_tensor *x, const struct head_rows *rows,
+                           struct berth_tensor **out) BERTH_CHECKED;
+/* ... and behind dropout and the last linear layer. */
+berth_status head_output(struct forward_run *run, int head, struct berth_tensor *features,
+                         struct berth_tensor **outputs) BERTH_CHECKED;
+/* The pooled vectors of the items (sequences), shared with an earlier head of this pass that pools the same ones of the
+ * same layer in the same way; and through head_output. */
+berth_status head_forward_pooled(struct forward_run *run, int head, struct berth_tensor *hidden,
+                                 struct berth_tensor **outputs) BERTH_CHECKED;
+/* Rows of the items, gathered: a token-level head's features. */
+berth_status head_gather_items(struct forward_run *run, int head, struct berth_tensor *hidden,
+                               struct berth_tensor **out) BERTH_CHECKED;
+
+/* ---- loss.c */
 int64_t head_width_labels(const struct berth_model *m, const struct berth_head *head);
-berth_status head_parameters_linear(struct spec_builder *b, const struct berth_model *m,
-                                    struct berth_head *head) BERTH_CHECKED;
-berth_status loss_cross_entropy(struct berth_model *m, struct berth_tape *tape, int head,
-                                struct berth_tensor *outputs, const struct berth_batch *batch,
-                                struct berth_tensor **item_losses) BERTH_CHECKED;
-/* Items grouped by their sequence: cu_items [groups + 1], owned by the caller. */
-berth_status head_item_groups(const struct berth_batch *batch, int head, int32_t **cu_items,
-                              int64_t *groups) BERTH_CHECKED;
+/* Step memory with a copy of host numbers, which may go at once. */
+berth_status loss_put(const struct berth_model *m, struct berth_tape *tape, const int32_t *host, int64_t count,
+                      const int32_t **out) BERTH_CHECKED;
+/* Labels of the items in device memory, checked against `classes`. */
+berth_status loss_labels(struct berth_tape *tape, const struct berth_items *items, const char *name, int64_t classes,
+                         const int32_t **out) BERTH_CHECKED;
+berth_status loss_weights(struct berth_tape *tape, const struct berth_head *head, const float **out) BERTH_CHECKED;
+berth_status loss_classes(struct berth_model *m, struct berth_tape *tape, int head, struct berth_tensor *outputs,
+                          const struct berth_batch *batch, struct berth_tensor **item_losses) BERTH_CHECKED;
+berth_status loss_numbers(struct berth_model *m, struct berth_tape *tape, int head, struct berth_tensor *outputs,
+                          const struct berth_batch *batch, struct berth_tensor **item_losses) BERTH_CHECKED;
+
+/* ---- answer.c, viterbi.c */
+/* Items grouped by their sequence: cu_items [groups + 1], room for a group each sequence. */
+void head_item_groups(const struct berth_batch *batch, int head, int32_t *cu_items, int64_t *groups);
 berth_status answer_softmax(const struct berth_model *m, int head, const float *outputs, int64_t count,
                             const int32_t *cu_items, int64_t groups, struct berth_answers *out) BERTH_CHECKED;
+berth_status answer_number(const struct berth_model *m, int head, const float *outputs, int64_t count,
+                           const int32_t *cu_items, int64_t groups, struct berth_answers *out) BERTH_CHECKED;
+/* The best path of a sentence: emissions z [words, K], transitions [K, K], start and end [K]; -INFINITY forbids. Of
+ * equal ones that of the lower tags, from the end. Where every path is forbidden the tags are decided alone. */
+berth_status viterbi_decode(int32_t *path, const float *z, const double *transitions, const double *start,
+                            const double *end, int64_t words, int64_t classes) BERTH_CHECKED;
 
 /* ---- safetensors_header.c: the JSON of a safetensors file into tensors; offsets relative to the byte buffer
  */

@@ -36,7 +36,7 @@ static struct save_form choose_form(const struct berth_model *m, const struct be
     struct save_form f = {.distilbert = model_is_distilbert(&m->config), .prefix = "", .dtype = options->dtype};
     const struct head_kind *kind =
         m->head_count == 1 && !options->sentences ? head_kind_of(&m->heads[0]) : NULL;
-    if (kind != NULL && kind->reference_class != NULL)
+    if (kind != NULL && kind->reference_class != NULL && head_is_plain(&m->heads[0]))
         f.classifier = !kind->pools || (!f.distilbert && m->heads[0].pooling == BERTH_POOL_POOLER);
     if (f.classifier) f.prefix = f.distilbert ? "distilbert." : "bert.";
     snprintf(f.class_name, sizeof f.class_name, "%s%s", f.distilbert ? "DistilBert" : "Bert",
@@ -45,6 +45,10 @@ static struct save_form choose_form(const struct berth_model *m, const struct be
 }
 
 static void write_labels(struct berth_str *s, const struct berth_labels *labels) {
+    if (labels->count == 0) { /* one output without a name: how the reference counts them */
+        berth_str_add(s, ",\n  \"id2label\": {\"0\": \"LABEL_0\"},\n  \"label2id\": {\"LABEL_0\": 0}");
+        return;
+    }
     berth_str_add(s, ",\n  \"id2label\": {");
     for (size_t i = 0; i < labels->count; i++) {
         berth_str_addf(s, "%s\"%zu\": ", i == 0 ? "" : ", ", i);

@@ -118,10 +118,37 @@ static berth_status add_layer(struct spec_builder *b, int64_t layer) {
 }
 
 berth_status spec_head_parameter(struct spec_builder *b, const struct berth_head *head, const char *suffix,
-                                 int64_t rows, int64_t columns, int *index) {
+                                 int64_t rows, int64_t columns, enum berth_init init, int *index) {
     *index = b->m->parameter_count;
     berth_str_addf(&b->name, "heads.%s.%s", head->task.name, suffix);
-    return add(b, columns > 0 ? SPEC_MATRIX : SPEC_BIAS, rows, columns, false);
+    BERTH_TRY(add(b, columns > 0 ? SPEC_MATRIX : SPEC_BIAS, rows, columns, false));
+    b->m->parameters[*index].init = init;
+    return BERTH_OK;
+}
+
+/* Heads with parameters of their own, then those that share: these take the numbers over. */
+static berth_status add_heads(struct spec_builder *b) {
+    struct berth_model *m = b->m;
+    for (int i = 0; i < m->head_count; i++) {
+        struct berth_head *h = &m->heads[i];
+        h->weight = h->bias = h->first_mix = h->first_hidden = h->first_extra = -1;
+        if (h->shares != NULL) continue;
+        b->owner = i + 1;
+        BERTH_TRY(head_kind_of(h)->parameters(b, m, h));
+    }
+    for (int i = 0; i < m->head_count; i++) {
+        struct berth_head *h = &m->heads[i];
+        if (h->shares == NULL) continue;
+        const int owner = berth_head_owner(m, i);
+        if (owner == i) continue; /* not there yet: berth_model_allocate looks again */
+        const struct berth_head *from = &m->heads[owner];
+        h->weight = from->weight;
+        h->bias = from->bias;
+        h->first_mix = from->first_mix;
+        h->first_hidden = from->first_hidden;
+        h->first_extra = from->first_extra;
+    }
+    return BERTH_OK;
 }
 
 berth_status param_spec_build(struct berth_model *m) {
@@ -139,10 +166,7 @@ berth_status param_spec_build(struct berth_model *m) {
         BERTH_TRY_OUT(add_dense(&b, "pooler.dense.", m->config.hidden, m->config.hidden));
     }
     b.stage = model_stage_heads(m);
-    for (int i = 0; i < m->head_count; i++) {
-        b.owner = i + 1;
-        BERTH_TRY_OUT(head_kind_of(&m->heads[i])->parameters(&b, m, &m->heads[i]));
-    }
+    BERTH_TRY_OUT(add_heads(&b));
     m->total = (m->total + OFFSET_ALIGNMENT - 1) / OFFSET_ALIGNMENT * OFFSET_ALIGNMENT;
 out:
     berth_str_deinit(&b.name);

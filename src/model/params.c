@@ -45,6 +45,7 @@ static void draw(float *to, int64_t first, int64_t count, const struct berth_mod
 static berth_status fill_parameter(struct berth_model *m, struct berth_parameter *p, uint64_t seed,
                                    float *chunk) {
     const struct model_source *source = model_pending_find(m->pending, p->name);
+    if (source == NULL && p->owner > 0) source = head_mlm_source(m, p);
     for (int64_t first = 0; first < p->count; first += FILL_CHUNK) {
         int64_t count = p->count - first < FILL_CHUNK ? p->count - first : FILL_CHUNK;
         if (source != NULL) {
@@ -98,9 +99,14 @@ berth_status berth_model_allocate(struct berth_model *m, uint64_t seed) {
     BERTH_TRY_OUT(settle_pooler(m));
     BERTH_TRY_OUT(param_spec_build(m));
     BERTH_TRY_OUT(berth_calloc(&chunk, FILL_CHUNK, sizeof *chunk));
+    BERTH_TRY_OUT(head_check_all(m));
     free(m->pooled);
-    m->pooled = NULL;
+    free(m->layers);
+    free(m->tables);
+    m->pooled = m->layers = m->tables = NULL;
+    BERTH_TRY_OUT(berth_calloc(&m->tables, 3 * (size_t)m->head_count, sizeof *m->tables));
     BERTH_TRY_OUT(berth_calloc(&m->pooled, (size_t)m->head_count, sizeof *m->pooled));
+    BERTH_TRY_OUT(berth_calloc(&m->layers, (size_t)m->config.layers + 1, sizeof *m->layers));
     const size_t bytes = (size_t)m->total * sizeof(float);
     BERTH_TRY_OUT(berth_device_alloc(m->device, &m->values, bytes));
     BERTH_TRY_OUT(
@@ -163,6 +169,9 @@ void berth_model_free(struct berth_model *m) {
     free(m->heads);
     free(m->scratch);
     free(m->pooled);
+    free(m->layers);
+    free(m->tables);
+    free(m->pairs);
     model_pending_free(m->pending);
     berth_model_config_deinit(&m->config);
     free(m);

@@ -25,6 +25,11 @@ static const struct {
 };
 
 static const char *const PREFIXES[] = {"bert.", "distilbert."};
+/* Of a folder's masked language model: taken where a head asks for them (head_mlm.c). */
+static const char *const SPARE[] = {
+    "cls.predictions.transform.", "cls.predictions.bias", "vocab_transform.", "vocab_layer_norm.",
+    "vocab_projector.bias",
+};
 static const char *const IGNORED[] = {
     "cls.",
     "vocab_transform.",
@@ -59,6 +64,11 @@ enum tensor_use tensor_name_read(const char *file_name, struct berth_str *out) {
     const char *name = file_name;
     for (size_t i = 0; i < sizeof PREFIXES / sizeof PREFIXES[0]; i++) {
         if (starts(file_name, PREFIXES[i])) name = file_name + strlen(PREFIXES[i]);
+    }
+    for (size_t i = 0; i < sizeof SPARE / sizeof SPARE[0]; i++) {
+        if (!starts(name, SPARE[i])) continue;
+        add_ending(out, name);
+        return TENSOR_SPARE;
     }
     for (size_t i = 0; i < sizeof IGNORED / sizeof IGNORED[0]; i++) {
         if (starts(name, IGNORED[i])) return TENSOR_IGNORED;

@@ -113,9 +113,8 @@ static berth_status add_loss(struct evaluator *e, struct eval_task *t, const str
     BERTH_TRY(berth_model_head_loss(e->model, e->tape, t->head, e->logits[t->head], b, &losses));
     BERTH_TRY(fetch(e, losses, (size_t)items->count));
     for (int64_t i = 0; i < items->count; i++) {
-        if (items->label[i] < 0) continue;
-        t->loss += (double)e->numbers[i];
-        t->loss_items++;
+        t->loss += (double)e->numbers[i]; /* 0 where it is masked */
+        t->loss_items += items->label[i] >= 0;
     }
     return BERTH_OK;
 }
@@ -127,7 +126,7 @@ static berth_status run_batch(struct evaluator *e, const struct berth_batch *b) 
     for (size_t i = 0; i < berth_data_task_count(e->data); i++) {
         struct eval_task *t = &e->tasks[i];
         if (e->logits[i] == NULL || b->items[i].count == 0 || t->kind == NULL) continue;
-        BERTH_TRY(fetch(e, e->logits[i], (size_t)(b->items[i].count * berth_head_width(e->model, (int)i))));
+        BERTH_TRY(fetch(e, e->logits[i], (size_t)(e->logits[i]->shape[0] * e->logits[i]->shape[1])));
         BERTH_TRY(t->kind->add(t, b, e->numbers));
         BERTH_TRY(add_loss(e, t, b));
     }
