@@ -1,11 +1,12 @@
-/* optim.c: AdamW (Loshchilov & Hutter, arXiv 1711.05101) in one pass over four flat arrays.
+/* optim.c: what is done to parameters, in one pass over flat arrays.
  *
- *     g' = grad_scale[0] g
- *     m  = b1 m + (1-b1) g'        v = b2 v + (1-b2) g'²
- *     p -= lr (m / c1 / (sqrt(v / c2) + eps) + decay p)
+ *     adamw    (Loshchilov & Hutter, arXiv 1711.05101)      28 bytes move a parameter: read p m v g, write p m
+ * v g' = grad_scale[0] g m  = b1 m + (1-b1) g'        v = b2 v + (1-b2) g'² p -= lr (m / c1 / (sqrt(v / c2) +
+ * eps) + decay p) sgd      g' = grad_scale[0] g + decay p,  m = mu m + g',  p -= lr (nesterov ? g' + mu m : m)
+ * 20 bytes lion     (Chen et al., arXiv 2302.06675)                                                          20
+ * bytes p -= lr (sign(b1 m + (1-b1) g') + decay p),  m = b2 m + (1-b2) g' average  e += rate (p - e) 12 bytes
  *
- * 28 bytes move a parameter (read p m v g, write p m v), so memory sets the speed. Plain stores: streaming
- * stores were measured slower where the line was just read. */
+ * Memory sets the speed. Plain stores: streaming stores were measured slower where the line was just read. */
 #include <math.h>
 
 #include "common.h"
@@ -18,8 +19,8 @@ struct coefficients {
     float per1, per2;   /* 1 / correction */
 };
 
-static void update(float *restrict p, float *restrict m, float *restrict v, const float *restrict g,
-                   float grad_scale, int64_t n, const struct coefficients *coefficients) {
+static void adamw_update(float *restrict p, float *restrict m, float *restrict v, const float *restrict g,
+                         float grad_scale, int64_t n, const struct coefficients *coefficients) {
     const struct coefficients c = *coefficients;
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
@@ -41,10 +42,73 @@ static int adamw(float *p, float *m, float *v, const float *g, const float *grad
     const float scale = grad_scale[0];
 #pragma omp parallel for schedule(static)
     for (int64_t first = 0; first < n; first += CHUNK)
-        update(p + first, m + first, v + first, g + first, scale, berth_min(CHUNK, n - first), &c);
+        adamw_update(p + first, m + first, v + first, g + first, scale, berth_min(CHUNK, n - first), &c);
+    return BERTH_CPU_OK;
+}
+
+/* own, ahead: what g' and the new m weigh in the step: 0, 1; with nesterov 1, momentum. */
+static void sgd_update(float *restrict p, float *restrict m, const float *restrict g, float grad_scale,
+                       int64_t n, float lr, float momentum, float own, float ahead, float decay) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        const float grad = grad_scale * g[i] + decay * p[i];
+        const float mean = momentum * m[i] + grad;
+        m[i] = mean;
+        p[i] -= lr * (own * grad + ahead * mean);
+    }
+}
+
+static int sgd(float *p, float *m, const float *g, const float *grad_scale, int64_t n, float lr, float momentum,
+               int nesterov, float decay, berth_stream *stream) {
+    (void)stream;
+    const float scale = grad_scale[0], own = nesterov ? 1.0f : 0.0f, ahead = nesterov ? momentum : 1.0f;
+#pragma omp parallel for schedule(static)
+    for (int64_t first = 0; first < n; first += CHUNK)
+        sgd_update(p + first, m + first, g + first, scale, berth_min(CHUNK, n - first), lr, momentum, own,
+                   ahead, decay);
+    return BERTH_CPU_OK;
+}
+
+static void lion_update(float *restrict p, float *restrict m, const float *restrict g, float grad_scale,
+                        int64_t n, float lr, float beta1, float beta2, float decay) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        const float grad = grad_scale * g[i];
+        const float ahead = beta1 * m[i] + (1.0f - beta1) * grad;
+        const float sign = (ahead > 0.0f ? 1.0f : 0.0f) - (ahead < 0.0f ? 1.0f : 0.0f);
+        m[i] = beta2 * m[i] + (1.0f - beta2) * grad;
+        p[i] -= lr * (sign + decay * p[i]);
+    }
+}
+
+static int lion(float *p, float *m, const float *g, const float *grad_scale, int64_t n, float lr, float beta1,
+                float beta2, float decay, berth_stream *stream) {
+    (void)stream;
+    const float scale = grad_scale[0];
+#pragma omp parallel for schedule(static)
+    for (int64_t first = 0; first < n; first += CHUNK)
+        lion_update(p + first, m + first, g + first, scale, berth_min(CHUNK, n - first), lr, beta1, beta2,
+                    decay);
+    return BERTH_CPU_OK;
+}
+
+static void average_update(float *restrict e, const float *restrict p, int64_t n, float rate) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        e[i] += rate * (p[i] - e[i]);
+}
+
+static int average(float *e, const float *p, int64_t n, float rate, berth_stream *stream) {
+    (void)stream;
+#pragma omp parallel for schedule(static)
+    for (int64_t first = 0; first < n; first += CHUNK)
+        average_update(e + first, p + first, berth_min(CHUNK, n - first), rate);
     return BERTH_CPU_OK;
 }
 
 void BERTH_CPU_TABLE(optim)(struct berth_ops *ops) {
     ops->adamw = adamw;
+    ops->sgd = sgd;
+    ops->lion = lion;
+    ops->average = average;
 }

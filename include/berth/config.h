@@ -39,7 +39,7 @@ enum berth_key_type {
     BERTH_KEY_NUMBERS,  /* a number or a list of numbers */
     BERTH_KEY_COLUMN,   /* a column's name, or its number from 0 */
     BERTH_KEY_COLUMNS,  /* a column or a list of columns */
-    BERTH_KEY_DURATION  /* "3 steps", "1 epoch", "10 min", "30 s" */
+    BERTH_KEY_DURATION  /* "3 steps", "1 epoch", "20000 tokens", "10 min", "30 s" */
 };
 
 struct berth_key {
@@ -97,12 +97,16 @@ const char *berth_config_item_f(const struct berth_config *c, size_t index, cons
 /* True when a COLUMN (or an item: "label[0]") was written as a plain number. */
 bool berth_config_is_number(const struct berth_config *c, const char *path);
 
-enum berth_duration_unit { BERTH_STEPS, BERTH_EPOCHS, BERTH_SECONDS };
+enum berth_duration_unit { BERTH_STEPS, BERTH_EPOCHS, BERTH_SECONDS, BERTH_TOKENS };
 struct berth_duration {
     double amount;
     enum berth_duration_unit unit;
 };
 struct berth_duration berth_config_duration(const struct berth_config *c, const char *path);
+
+/* What holds in entry `index` of `stages`: the configuration with the entry's keys laid over it, and without `stages`.
+ * Borrows texts of c. Owned by the caller. */
+berth_status berth_config_stage(struct berth_config **out, const struct berth_config *c, size_t index) BERTH_CHECKED;
 
 /* An error of meaning at a key: BERTH_E_USAGE "FILE:LINE:COLUMN: KEY: text" (the override's text when the value
  * came from one; the file alone when the key was not given). */

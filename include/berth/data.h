@@ -94,6 +94,8 @@ bool berth_data_was_packed(const struct berth_data *d, size_t source, enum berth
 /* ---- the order of training */
 struct berth_feeder_options {
     uint64_t seed;
+    const bool *tasks;    /* [tasks] those that are trained, borrowed; a row that feeds none of them is not drawn. NULL:
+                             all. Items of the others are in the batches all the same */
     bool one_task;        /* mix: step; else mixed batches */
     int64_t batch_size;   /* sequences an optimizer step; 0: batch_tokens decides */
     int64_t batch_tokens; /* tokens an optimizer step at most; 0: batch_size decides */

@@ -270,6 +270,20 @@ struct berth_ops {
     int (*adamw)(float *p /* [n] */, float *m /* [n] */, float *v /* [n] */, const float *g /* [n] */,
                  const float *grad_scale /* [1] */, int64_t n, float lr, float beta1, float beta2, float eps,
                  float decay, float correction1, float correction2, berth_stream *stream);
+
+    /* ---- SGD with momentum (as torch.optim.SGD, dampening 0), g' = grad_scale[0] g + decay p:
+     *   m = momentum m + g',  p -= lr (nesterov ? g' + momentum m : m) */
+    int (*sgd)(float *p /* [n] */, float *m /* [n] */, const float *g /* [n] */, const float *grad_scale /* [1] */,
+               int64_t n, float lr, float momentum, int nesterov, float decay, berth_stream *stream);
+
+    /* ---- Lion (Chen et al., arXiv 2302.06675), g' = grad_scale[0] g:
+     *   p -= lr (sign(b1 m + (1-b1) g') + decay p),  m = b2 m + (1-b2) g';  sign(0) = 0 */
+    int (*lion)(float *p /* [n] */, float *m /* [n] */, const float *g /* [n] */,
+                const float *grad_scale /* [1] */, int64_t n, float lr, float beta1, float beta2, float decay,
+                berth_stream *stream);
+
+    /* ---- moving average: e += rate (p - e) */
+    int (*average)(float *e /* [n] */, const float *p /* [n] */, int64_t n, float rate, berth_stream *stream);
 };
 
 /* ---- what the CPU's functions return */

@@ -19,56 +19,102 @@
 #include "berth/data.h"
 #include "berth/model.h"
 
-/* ---- parameter store: gradients and moments of the trainable parameters, each one flat buffer.
+/* ---- optimizers: one row each in src/train/optimizer.c */
+enum berth_optimizer_kind { BERTH_OPTIMIZER_ADAMW, BERTH_OPTIMIZER_SGD, BERTH_OPTIMIZER_LION, BERTH_OPTIMIZER_COUNT };
+struct berth_optimizer {
+    enum berth_optimizer_kind kind;
+    double beta1, beta2, eps; /* adamw; lion: beta1, beta2 */
+    double momentum;          /* sgd */
+    bool nesterov;            /* sgd */
+    double clip_norm;         /* 0: no clipping */
+    double ema;               /* decay of the average of the values; 0: none is kept */
+};
+const char *berth_optimizer_name(enum berth_optimizer_kind kind);
+/* BERTH_OPTIMIZER_COUNT: no such optimizer. */
+enum berth_optimizer_kind berth_optimizer_find(const char *name);
+int berth_optimizer_states(enum berth_optimizer_kind kind); /* buffers of the size of the gradients */
+
+/* ---- parameter store: gradients and optimizer state of the trainable parameters, each one flat buffer.
  *
  *   values   | embeddings | layer 0 | layer 1 | ... | heads |     the model's, all parameters
  *   grads              | layer 1 | ... | heads |                  trainable ones only, same order
- *   m, v               | layer 1 | ... | heads |
+ *   state              | layer 1 | ... | heads |                  adamw two (m, v), sgd and lion one
+ *   average  | embeddings | layer 0 | layer 1 | ... | heads |     where one is kept: as values, so that the two can be
+ *                                                                 exchanged
  *
  * Query, key and value of a layer are one product, so their gradients lie together: where one of the three is trained
  * all three have room in grads, but only the trained ones have a segment.
  */
+struct berth_rule { /* what is done to one parameter */
+    bool frozen;
+    double lr;           /* peak */
+    double weight_decay; /* adamw, lion: decoupled, times the rate; sgd: added to the gradient (L2) */
+};
 struct berth_segment { /* a run of neighbouring parameters that are stepped alike */
     int64_t value_offset, grad_offset, count;
-    int owner;   /* berth_parameter.owner */
-    bool decays;
-    float lr_scale; /* times the schedule's rate */
+    int owner;                  /* berth_parameter.owner */
+    int first, parameter_count; /* parameters [first, first + parameter_count) */
+    double lr, weight_decay;
 };
 struct berth_store {
     struct berth_model *model; /* borrowed */
-    bool *trainable;           /* [parameter_count] */
-    float **gradients;         /* [parameter_count] into grads; NULL: no gradient wanted */
-    float *grads, *m, *v;      /* [grad_total] device memory */
+    struct berth_optimizer optimizer;
+    bool *trainable;       /* [parameter_count] */
+    float **gradients;     /* [parameter_count] into grads; NULL: no gradient wanted */
+    float *grads;          /* [grad_total] device memory */
+    float *state[2];       /* [grad_total] device memory; NULL: the optimizer has no such buffer */
+    float *average;        /* [model->total] device memory; NULL: none is kept */
     int64_t grad_total;
     struct berth_segment *segments;
     int segment_count;
-    int64_t *owner_steps; /* [head_count + 1] optimizer steps an owner took part in: AdamW's t */
+    int64_t *steps;       /* [parameter_count] optimizer steps a parameter took part in since it is trained: AdamW's t */
     double *squares;      /* [segment_count] device memory: sums of squares of a step */
     double *host_squares; /* [segment_count] */
     float *grad_scale;    /* [1] device memory */
 };
-/* frozen[i]: parameter i is not trained. head_lr_scale multiplies the rate of head parameters. */
-berth_status berth_store_create(struct berth_store **out, struct berth_model *model, const bool *frozen,
-                                double head_lr_scale) BERTH_CHECKED;
+/* rules: [parameter_count] */
+berth_status berth_store_create(struct berth_store **out, struct berth_model *model, const struct berth_rule *rules,
+                                const struct berth_optimizer *optimizer) BERTH_CHECKED;
 void berth_store_free(struct berth_store *s);
+/* Lays the store out anew for other rules. What was trained and is trained keeps its state and step count; what thaws
+ * begins with zeros; what freezes gives its memory back. The average stays. On failure the store is as it was. */
+berth_status berth_store_change(struct berth_store **s, const struct berth_rule *rules) BERTH_CHECKED;
+/* Cuts the segments anew, after steps[] was replaced. rules: those that the store was laid out for. */
+void berth_store_cut(struct berth_store *s, const struct berth_rule *rules);
+/* Exchanges the model's values with their average: before an evaluation or an export and again after it. Nothing
+ * happens where no average is kept. */
+void berth_store_exchange(struct berth_store *s);
 
-/* Freeze rules of the configuration -> frozen[parameter_count]. All rules are checked before any applies. */
-berth_status berth_freeze_resolve(const struct berth_config *c, const struct berth_model *m,
-                                  bool *frozen) BERTH_CHECKED;
+/* One step over the active owners with rates lr * factor; *grad_norm is the norm before clipping. The clipped gradient
+ * is g min(1, clip / (norm + 1e-6)). An owner that is not active keeps values, state and step count. A norm that is
+ * not finite leaves everything untouched and is BERTH_E_NUMERIC. */
+berth_status berth_store_step(struct berth_store *s, double factor, const bool *active_owner,
+                              double *grad_norm) BERTH_CHECKED;
+/* average += (1 - d) (values - average) over the trained parameters, d = min(ema, (1 + n) / (10 + n)) with n steps
+ * done before: the first values soon weigh nothing. */
+berth_status berth_store_average(struct berth_store *s, int64_t steps_before) BERTH_CHECKED;
 
-/* ---- optimizer and schedule */
-struct berth_adamw {
-    double beta1, beta2, eps, weight_decay, clip_norm;
+/* ---- schedule: the factor of every peak rate at optimizer step `step` (0-based) of `total`. While step < warmup it is
+ * (step+1)/warmup; then, with x = (step - warmup) / (total - warmup) from 0 to 1 and r = min_ratio:
+ *     linear      r + (1-r) (1 - x)              cosine      r + (1-r) (1 + cos(pi x)) / 2
+ *     polynomial  r + (1-r) (1 - x)^power        constant    1
+ *     inverse_sqrt  max(r, sqrt(w / (step + w - warmup))), w = warmup, or 10,000 where there is none */
+enum berth_schedule_kind {
+    BERTH_SCHEDULE_LINEAR,
+    BERTH_SCHEDULE_COSINE,
+    BERTH_SCHEDULE_CONSTANT,
+    BERTH_SCHEDULE_INVERSE_SQRT,
+    BERTH_SCHEDULE_POLYNOMIAL,
+    BERTH_SCHEDULE_COUNT
 };
-/* One step over the active owners; *grad_norm is the norm before clipping. The clipped gradient is
- * g min(1, clip / (norm + 1e-6)); clip 0: no clipping. An owner that is not active keeps values, moments and step
- * count. A norm that is not finite leaves everything untouched and is BERTH_E_NUMERIC. */
-berth_status berth_store_step(struct berth_store *s, const struct berth_adamw *o, double lr,
-                              const bool *active_owner, double *grad_norm) BERTH_CHECKED;
-enum berth_schedule_kind { BERTH_SCHEDULE_LINEAR, BERTH_SCHEDULE_CONSTANT };
-/* The factor of the base rate at optimizer step `step` (0-based) of `total`, after `warmup` steps of linear warm-up:
- * (step+1)/warmup while step < warmup; then linear: (total-step)/(total-warmup), constant: 1. */
-double berth_schedule_factor(enum berth_schedule_kind kind, int64_t step, int64_t total, int64_t warmup);
+struct berth_schedule {
+    enum berth_schedule_kind kind;
+    int64_t total, warmup;
+    double min_ratio, power;
+};
+const char *berth_schedule_name(enum berth_schedule_kind kind);
+enum berth_schedule_kind berth_schedule_find(const char *name); /* BERTH_SCHEDULE_COUNT: no such schedule */
+double berth_schedule_factor(const struct berth_schedule *schedule, int64_t step);
 
 /* ---- evaluation */
 struct berth_score { /* one number of an evaluation */

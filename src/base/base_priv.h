@@ -68,6 +68,8 @@ void conf_add_place(struct berth_str *out, const char *name, const struct ytree_
 void conf_format_path(char out[CONF_PATH], const char *fmt, ...) BERTH_PRINTF(2, 3);
 /* The row of a concrete path or pattern; NULL when there is none. */
 const struct berth_key *conf_key(const char *path);
+/* Whether a stage of `stages` may hold this section of the top. */
+bool conf_in_stages(const char *section, size_t length);
 /* True when `pattern` is the row's section: "train" of "train.lr", "" of "seed", "tasks.*" of "tasks.*.type".
  */
 bool conf_is_child(const struct berth_key *row, const char *pattern);

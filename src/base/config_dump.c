@@ -107,6 +107,30 @@ static bool has_content(const struct dumper *d, const char *pattern, const char 
 
 static void dump_section(struct dumper *d, const char *pattern, const char *path, int indent);
 
+/* A stage: what the user gave, as it was given. */
+static void dump_given(struct dumper *d, const struct ytree_node *map, int indent) {
+    for (const struct ytree_node *n = map->first; n != NULL; n = n->next) {
+        begin_line(d, indent);
+        if (map->kind == YTREE_MAP) berth_str_addf(&d->out, "%s:", n->key);
+        if (n->kind == YTREE_SCALAR) {
+            berth_str_add(&d->out, map->kind == YTREE_MAP ? " " : "- ");
+            if (n->plain) /* what was plain can be plain again */
+                berth_str_add(&d->out, n->text);
+            else
+                add_quoted(&d->out, n->text);
+            berth_str_add(&d->out, "\n");
+        } else if (n->count == 0) {
+            berth_str_add(&d->out, n->kind == YTREE_MAP ? " {}\n" : " []\n");
+        } else if (map->kind == YTREE_LIST) {
+            d->dash = true;
+            dump_given(d, n, indent + 2);
+        } else {
+            berth_str_add(&d->out, "\n");
+            dump_given(d, n, indent + 2);
+        }
+    }
+}
+
 static void dump_entries(struct dumper *d, const struct berth_key *row, const struct ytree_node *node,
                          const char *path, int indent) {
     char pattern[CONF_PATH], entry[CONF_PATH];
@@ -118,6 +142,11 @@ static void dump_entries(struct dumper *d, const struct berth_key *row, const st
             conf_format_path(entry, "%s.%s", path, n->key);
         else
             conf_format_path(entry, "%s[%zu]", path, i);
+        if (strcmp(row->path, "stages") == 0) {
+            d->dash = true;
+            dump_given(d, n, indent + 2);
+            continue;
+        }
         bool content = has_content(d, pattern, entry);
         if (named) {
             begin_line(d, indent);

@@ -163,7 +163,7 @@ const struct berth_key berth_config_keys[] = {
      .help = "Dropout in front of the head. Without it the model's own holds."},
     {.path = "tasks.*.weight", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1e6, .default_value = "1",
      .unit = "",
-     .help = "Factor of this task's loss."},
+     .help = "Factor of this task's loss, with weighting.method fixed."},
     {.path = "tasks.*.label_smoothing", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9, .default_value = "0",
      .unit = "share",
      .help = "Share of the target that is spread evenly over all labels."},
@@ -190,16 +190,27 @@ const struct berth_key berth_config_keys[] = {
      .help = "How long an epoch is. all: as many rows as all training files have."},
 
     SECTION("weighting", "How the losses of the tasks are added up."),
-    {.path = "weighting.method", .type = BERTH_KEY_CHOICE, ANY, .choices = "fixed", .default_value = "fixed",
-     .unit = "",
-     .help = "fixed: each loss times its tasks.NAME.weight; weights of 1 are equal weighting."},
+    {.path = "weighting.method", .type = BERTH_KEY_CHOICE, ANY, .choices = "fixed|equal|uncertainty",
+     .default_value = "fixed", .unit = "",
+     .help = "fixed: each loss times its tasks.NAME.weight. equal: all 1. uncertainty (Kendall et al., arXiv "
+             "1705.07115): loss / (2 exp(s)) + s / 2 with an s a task that is learnt, from -0.5."},
+    {.path = "weighting.rate", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .default_value = "1e-3", .unit = "",
+     .help = "Peak rate of what a method learns (uncertainty's s), with the run's optimizer and schedule, without "
+             "decay and clipping."},
 
     {.path = "freeze", .type = BERTH_KEY_LIST, ANY, .unit = "",
      .help = "Parameters that keep their values. Frozen parameters own no gradient and no optimizer "
              "state."},
     {.path = "freeze[].select", .type = BERTH_KEY_STRING, ANY, .unit = "selector", .required = true,
      .help = "backbone, embeddings, layers.A-B (from 0, both included), layers.N, pooler, heads.NAME, "
-             "norms, biases, or a pattern with * and ? over parameter names."},
+             "norms, biases, or a pattern with * and ? over parameter names. The last rule that selects a "
+             "parameter decides of it, alone."},
+    {.path = "freeze[].until", .type = BERTH_KEY_DURATION, ANY, .unit = "steps or epochs",
+     .help = "Frozen before this point of the stage, trained from it on."},
+    {.path = "freeze[].from", .type = BERTH_KEY_DURATION, ANY, .unit = "steps or epochs",
+     .help = "Trained before this point of the stage, frozen from it on."},
+    {.path = "freeze[].frozen", .type = BERTH_KEY_BOOL, ANY, .default_value = "on", .unit = "",
+     .help = "Off: an exception from the rules before; what is selected is trained."},
 
     SECTION("train", "Length of training, batches, optimizer, learning rate."),
     {.path = "train.epochs", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10000, .default_value = "3",
@@ -216,13 +227,27 @@ const struct berth_key berth_config_keys[] = {
      .unit = "parts",
      .help = "Splits the batch of a step into this many parts whose gradients are added: less memory, "
              "the same mean."},
-    {.path = "train.optimizer", .type = BERTH_KEY_CHOICE, ANY, .choices = "adamw", .default_value = "adamw",
-     .unit = "",
-     .help = "adamw: Adam with decoupled weight decay."},
+    {.path = "train.optimizer", .type = BERTH_KEY_CHOICE, ANY, .choices = "adamw|sgd|lion",
+     .default_value = "adamw", .unit = "",
+     .help = "adamw: Adam with decoupled weight decay. sgd: with momentum; its decay is added to the gradient. "
+             "lion: the sign of a mean of gradients, decoupled decay; it wants rates 3 to 10 times smaller and "
+             "beta2 of 0.99."},
     {.path = "train.lr", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .default_value = "5e-5", .unit = "",
      .help = "Peak learning rate of the backbone."},
     {.path = "train.head_lr", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .unit = "",
      .help = "Peak learning rate of the heads. Without it train.lr holds."},
+    {.path = "train.layer_decay", .type = BERTH_KEY_NUMBER, .min = 0.01, .max = 1, .default_value = "1",
+     .unit = "",
+     .help = "Each layer learns with this times the rate of the layer above it; the pooler has train.lr, the "
+             "embeddings the smallest rate."},
+    {.path = "train.groups", .type = BERTH_KEY_LIST, ANY, .unit = "",
+     .help = "Rates and decay of selected parameters; of several groups that select one the last counts."},
+    {.path = "train.groups[].select", .type = BERTH_KEY_STRING, ANY, .unit = "selector", .required = true,
+     .help = "Which parameters, as in freeze[].select."},
+    {.path = "train.groups[].lr", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .unit = "",
+     .help = "Their peak rate, as it stands here: without train.layer_decay."},
+    {.path = "train.groups[].weight_decay", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .unit = "",
+     .help = "Their decay; biases and norms are left out of it always."},
     {.path = "train.beta1", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9999, .default_value = "0.9",
      .unit = "",
      .help = "Decay of the mean of gradients."},
@@ -232,12 +257,23 @@ const struct berth_key berth_config_keys[] = {
     {.path = "train.eps", .type = BERTH_KEY_NUMBER, .min = 1e-16, .max = 1, .default_value = "1e-8",
      .unit = "",
      .help = "Added to the root of the mean square before dividing."},
+    {.path = "train.momentum", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9999, .default_value = "0.9",
+     .unit = "",
+     .help = "sgd: what is kept of the mean of gradients."},
+    {.path = "train.nesterov", .type = BERTH_KEY_BOOL, ANY, .default_value = "off", .unit = "",
+     .help = "sgd: Nesterov's momentum, which looks one step ahead."},
     {.path = "train.weight_decay", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .default_value = "0.01",
      .unit = "",
      .help = "Decoupled weight decay; biases and norms are left out."},
-    {.path = "train.schedule", .type = BERTH_KEY_CHOICE, ANY, .choices = "linear|constant",
+    {.path = "train.schedule", .type = BERTH_KEY_CHOICE, ANY, .choices = "linear|cosine|constant|inverse_sqrt|polynomial",
      .default_value = "linear", .unit = "",
-     .help = "The learning rate after warm-up: linear falls to 0 at the last step, constant stays."},
+     .help = "The learning rate after warm-up. linear, cosine and polynomial fall to train.min_lr_ratio at the "
+             "last step, inverse_sqrt falls as 1/sqrt(step), constant stays."},
+    {.path = "train.min_lr_ratio", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .default_value = "0",
+     .unit = "share",
+     .help = "What is left of the peak rate at the end of a schedule."},
+    {.path = "train.power", .type = BERTH_KEY_NUMBER, .min = 0.01, .max = 100, .default_value = "1", .unit = "",
+     .help = "The polynomial schedule's exponent; 1 is linear."},
     {.path = "train.warmup", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1e9, .default_value = "0.1",
      .unit = "share or steps",
      .help = "The learning rate rises linearly at first: below 1 for this share of all steps, from 1 for "
@@ -245,16 +281,23 @@ const struct berth_key berth_config_keys[] = {
     {.path = "train.clip_norm", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1e6, .default_value = "1.0",
      .unit = "",
      .help = "The gradient is scaled down to this 2-norm when it is longer; 0 leaves it."},
-    {.path = "train.on_nan", .type = BERTH_KEY_CHOICE, ANY, .choices = "stop", .default_value = "stop",
-     .unit = "",
+    {.path = "train.on_nan", .type = BERTH_KEY_CHOICE, ANY, .choices = "stop|skip|rewind",
+     .default_value = "stop", .unit = "",
      .help = "What follows a loss or gradient that is not finite. stop: an error, the last checkpoint "
-             "stays."},
+             "stays. skip: nothing is learnt from the step. rewind: parameters and optimizer state of the last "
+             "checkpoint by steps or epochs come back, and training goes on behind the bad step."},
+    {.path = "train.nan_limit", .type = BERTH_KEY_INT, .min = 1, .max = 1e6, .default_value = "10",
+     .unit = "steps",
+     .help = "So many bad steps in a row end the run whatever train.on_nan says."},
+    {.path = "train.ema", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.99999, .default_value = "0", .unit = "",
+     .help = "Keeps a moving average of the parameters with this decay (at first min(decay, (1+n)/(10+n)) after n "
+             "steps), which is evaluated and exported in their place. 0: none."},
 
     SECTION("evaluate", "Evaluation on the dev rows during training."),
     {.path = "evaluate.every", .type = BERTH_KEY_DURATION, ANY, .default_value = "1 epoch",
-     .unit = "steps or epochs",
-     .help = "How often; the end of training is always evaluated. Not by the clock: evaluations choose the "
-             "best model, and a run could not be repeated."},
+     .unit = "",
+     .help = "How often; the end of a stage is always evaluated. Evaluations by the clock are shown and choose "
+             "nothing, so that a run can be repeated: the model at the end is then the best."},
     {.path = "evaluate.metric", .type = BERTH_KEY_STRING, ANY, .default_value = "mean", .unit = "",
      .help = "What chooses the best checkpoint: mean over the tasks' metrics, or the name of one task."},
     {.path = "evaluate.patience", .type = BERTH_KEY_INT, .min = 0, .max = 1000, .default_value = "0",
@@ -275,6 +318,18 @@ const struct berth_key berth_config_keys[] = {
      .help = "One is also written at each multiple of this many steps, and these are never removed; 0: none."},
     {.path = "checkpoint.best", .type = BERTH_KEY_BOOL, ANY, .default_value = "true", .unit = "",
      .help = "Whether one is also written when an evaluation finds a new best model, and kept while that is the best."},
+
+    {.path = "stages", .type = BERTH_KEY_LIST, ANY, .unit = "",
+     .help = "A run in several parts, each starting from the one before. A stage may hold train, freeze, sampling, "
+             "weighting and evaluate, whose keys override those above; durations and schedules count from its "
+             "beginning, optimizer state begins with zeros."},
+    {.path = "stages[].name", .type = BERTH_KEY_STRING, ANY, .unit = "", .required = true,
+     .help = "Its name; the best model of every stage but the last is in RUN/stages/NAME."},
+    {.path = "stages[].tasks", .type = BERTH_KEY_STRINGS, ANY, .unit = "names",
+     .help = "The tasks that are trained; without it all. Every stage evaluates every task."},
+    {.path = "stages[].start", .type = BERTH_KEY_CHOICE, ANY, .choices = "last|best", .default_value = "last",
+     .unit = "",
+     .help = "What the stage starts from: the last model of the stage before, or its best."},
 
     SECTION("log", "What a run prints and records while it trains."),
     {.path = "log.every", .type = BERTH_KEY_DURATION, ANY, .default_value = "20 steps", .unit = "",

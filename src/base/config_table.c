@@ -39,7 +39,16 @@ static bool path_matches(const char *pattern, const char *path) {
     return *pattern == '\0' && *path == '\0';
 }
 
+/* "stages[2].train.lr" -> "train.lr": sections of the top within a stage; other paths as they are. */
+static const char *without_stage(const char *path) {
+    if (strncmp(path, "stages[", 7) != 0) return path;
+    const char *end = strchr(path, ']');
+    if (end == NULL || end[1] != '.') return path;
+    return conf_in_stages(end + 2, strcspn(end + 2, ".[")) ? end + 2 : path;
+}
+
 const struct berth_key *conf_key(const char *path) {
+    path = without_stage(path);
     for (size_t i = 0; i < berth_config_key_count; i++) {
         if (path_matches(berth_config_keys[i].path, path)) return &berth_config_keys[i];
     }
@@ -179,7 +188,8 @@ bool conf_parse_duration(const char *text, struct berth_duration *out, const cha
         {"epochs", BERTH_EPOCHS, 1},   {"s", BERTH_SECONDS, 1},        {"sec", BERTH_SECONDS, 1},
         {"second", BERTH_SECONDS, 1},  {"seconds", BERTH_SECONDS, 1},  {"min", BERTH_SECONDS, 60},
         {"minute", BERTH_SECONDS, 60}, {"minutes", BERTH_SECONDS, 60}, {"h", BERTH_SECONDS, 3600},
-        {"hour", BERTH_SECONDS, 3600}, {"hours", BERTH_SECONDS, 3600},
+        {"hour", BERTH_SECONDS, 3600}, {"hours", BERTH_SECONDS, 3600}, {"token", BERTH_TOKENS, 1},
+        {"tokens", BERTH_TOKENS, 1},
     };
     char number[64];
     size_t n = strspn(text, "0123456789.+-eE");
@@ -203,8 +213,10 @@ bool conf_parse_duration(const char *text, struct berth_duration *out, const cha
             *hint = "; it must be more than 0";
         else if (units[i].unit == BERTH_STEPS && amount != trunc(amount))
             *hint = "; steps are whole";
+        else if (units[i].unit == BERTH_TOKENS && amount != trunc(amount))
+            *hint = "; tokens are whole";
         return **hint == '\0';
     }
-    *hint = "; known units are steps, epochs, s, min and h";
+    *hint = "; known units are steps, epochs, tokens, s, min and h";
     return false;
 }

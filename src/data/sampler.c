@@ -18,13 +18,17 @@
 
 #define WINDOW_STEPS 64
 
+static bool is_trained(const struct sampler *s, size_t task) {
+    return s->options.tasks == NULL || s->options.tasks[task];
+}
+
 static berth_status add_entries(struct sampler *s, const struct berth_data *d, size_t *capacity, size_t source,
                                 int task) {
     const struct berth_dataset *set = &d->sources[source].view.split[BERTH_TRAIN];
     for (int64_t row = 0; row < set->rows; row++) {
         bool feeds = false;
         for (size_t t = 0; t < d->task_count && !feeds; t++)
-            feeds = (task < 0 || (size_t)task == t) && row_feeds_task(d, t, source, row);
+            feeds = (task < 0 || (size_t)task == t) && is_trained(s, t) && row_feeds_task(d, t, source, row);
         if (!feeds) continue;
         BERTH_TRY(berth_grow(&s->entries, capacity, (size_t)s->entry_count + 1, sizeof *s->entries));
         struct plan_entry *entry = &s->entries[s->entry_count++];
@@ -121,7 +125,7 @@ berth_status sampler_init(struct sampler *s, const struct berth_data *d,
     s->options = *options;
     BERTH_ASSERT(options->batch_size > 0 || options->batch_tokens > 0);
     for (size_t t = 0; t < d->task_count; t++)
-        BERTH_TRY(check_task(d, t));
+        if (is_trained(s, t)) BERTH_TRY(check_task(d, t));
     BERTH_TRY(make_groups(s, d));
     if (s->entry_count == 0) BERTH_FAIL(BERTH_E_USAGE, "no training row carries a label of any task");
     size_t n = (size_t)s->entry_count;

@@ -192,12 +192,17 @@ berth_status checkpoint_write(struct berth_trainer *t) {
 }
 
 bool checkpoint_due(const struct berth_trainer *t) {
+    if (!t->checkpointer->proved || checkpoint_scheduled(t)) return true;
+    return position_due(t, t->recipe.checkpoint_every, t->last_checkpoint);
+}
+
+bool checkpoint_scheduled(const struct berth_trainer *t) {
     const struct recipe *r = &t->recipe;
     int64_t step = t->state.step;
-    if (!t->checkpointer->proved) return true;
     if (r->keep_every > 0 && step % r->keep_every == 0) return true;
     if (r->keep_best && t->state.best_step == step) return true;
-    return position_due(t, r->checkpoint_every, t->last_checkpoint);
+    return r->checkpoint_every.unit != BERTH_SECONDS &&
+           position_due(t, r->checkpoint_every, t->last_checkpoint);
 }
 
 /* ---- reading */

@@ -109,36 +109,13 @@ out:
 
 /* ---- parameters */
 
-/* The mask of the file must be the run's: what is trained is decided by configuration and position. */
-static berth_status move_trainable(struct berth_trainer *t, struct checkpoint_pieces *p) {
-    berth_status status = BERTH_OK;
-    int64_t count = t->model->parameter_count;
-    bool *mask = NULL;
-    _Static_assert(sizeof(bool) == 1, "the mask is stored as bytes");
-    BERTH_TRY(berth_calloc(&mask, (size_t)count, sizeof *mask));
-    if (count > 0) memcpy(mask, t->store->trainable, (size_t)count);
-    BERTH_TRY_OUT(checkpoint_piece(p, "trainable", BERTH_H5_U8, count, mask));
-    for (int64_t i = 0; i < count; i++) {
-        if (mask[i] == t->store->trainable[i]) continue;
-        BERTH_FAIL_OUT(BERTH_E_USAGE, "'%s' is %s in the checkpoint and %s here", t->model->parameters[i].name,
-                       mask[i] ? "trained" : "frozen", t->store->trainable[i] ? "trained" : "frozen");
-    }
-out:
-    free(mask);
-    return status;
-}
-
 berth_status checkpoint_parameter_pieces(struct berth_trainer *t, struct checkpoint_pieces *p) {
-    struct berth_store *s = t->store;
-    BERTH_TRY(move_trainable(t, p));
-    BERTH_TRY(checkpoint_piece(p, "owner_steps", BERTH_H5_I64, t->model->head_count + 1, s->owner_steps));
     BERTH_TRY(checkpoint_piece_device(p, "values", t->model->total, t->model->values));
     for (int i = 0; i < t->model->parameter_count; i++) {
         const struct berth_parameter *parameter = &t->model->parameters[i];
         BERTH_TRY(checkpoint_tensor(p, parameter->name, parameter->offset, parameter->count));
     }
-    BERTH_TRY(checkpoint_piece_device(p, "adam/m", s->grad_total, s->m));
-    return checkpoint_piece_device(p, "adam/v", s->grad_total, s->v);
+    return BERTH_OK;
 }
 
 /* ---- texts */

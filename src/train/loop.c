@@ -5,9 +5,10 @@
  *               forward once: the backbone over all rows, each head over its own items
  *               loss  += sum over tasks of  w_t share_t (sum of item losses / labelled items of the whole step)
  *               backward: gradients += dloss
- *           fetch the tasks' losses; one that is not finite ends the run before anything was changed
- *           AdamW over the owners that took part
- *   after:  report, evaluate, write a checkpoint, or stop, whatever is due at this step
+ *           fetch the tasks' losses; one that is not finite ends the run before anything was changed, or is
+ * passed over: train.on_nan the optimizer over the owners that took part; what the weighting learns; the
+ * average of the values after:  report, evaluate, write a checkpoint, or stop, whatever is due at this step;
+ * freeze and thaw stage after stage; then the end
  *
  * Dropout is keyed by the optimizer step and the row's ordinal in it, so cutting a step into other batches
  * gives the same masks. The order "evaluate, then checkpoint" makes a checkpoint hold the evaluation of its own
@@ -20,7 +21,12 @@
 
 /* What the step at hand holds of each task, and each task's factor. The numbers are those of the whole step and
  * stand in each of its batches. */
+static struct weighting_step weighting_step_of(const struct berth_trainer *t) {
+    return (struct weighting_step){.active = t->active + 1, .share = t->share, .task_loss = t->task_loss};
+}
+
 static void weigh_tasks(struct berth_trainer *t) {
+    const bool *trained = stage_now(t)->tasks;
     t->active[0] = false;
     for (size_t i = 0; i < t->task_count; i++) {
         t->items[i] = 0;
@@ -31,14 +37,10 @@ static void weigh_tasks(struct berth_trainer *t) {
             t->items[i] = batch->items[i].task_items;
             t->share[i] = batch->one_task ? 1.0 : (double)batch->items[i].task_rows / (double)batch->step_rows;
         }
-        t->active[i + 1] = t->items[i] > 0;
+        t->active[i + 1] = t->items[i] > 0 && trained[i];
         t->active[0] |= t->active[i + 1];
     }
-    const struct weighting_step step = {
-        .step = t->state.step,
-        .active = t->active + 1,
-        .last_loss = t->state.last_loss,
-    };
+    const struct weighting_step step = weighting_step_of(t);
     t->weighting.kind->weights(&t->weighting, &step, t->weights);
 }
 
@@ -83,6 +85,8 @@ static berth_status run_batches(struct berth_trainer *t) {
         t->task_loss[i] = t->active[i + 1] ? (double)t->host_losses[i] : (double)NAN;
         if (t->active[i + 1]) t->loss += t->weights[i] * t->share[i] * t->task_loss[i];
     }
+    const struct weighting_step step = weighting_step_of(t);
+    t->loss += weighting_terms(&t->weighting, &step);
     return BERTH_OK;
 }
 
@@ -103,14 +107,31 @@ static berth_status check_losses(const struct berth_trainer *t) {
 
 static berth_status update_parameters(struct berth_trainer *t) {
     const struct recipe *r = &t->recipe;
-    t->lr = r->lr * berth_schedule_factor(r->schedule, t->state.step, r->total_steps, r->warmup_steps);
+    const struct weighting_step step = weighting_step_of(t);
+    double factor = berth_schedule_factor(&r->schedule, stage_step(t));
+    t->lr = r->lr * factor;
     t->grad_norm = 0;
     if (!t->active[0]) return BERTH_OK;
-    berth_status status = berth_store_step(t->store, &r->adamw, t->lr, t->active, &t->grad_norm);
-    if (status != BERTH_E_NUMERIC) return status;
-    BERTH_FAIL(BERTH_E_NUMERIC,
-               "step %lld: the gradient's norm is %s; nothing was changed; last checkpoint: %s",
-               (long long)t->state.step + 1, isnan(t->grad_norm) ? "nan" : "infinite", last_checkpoint(t));
+    berth_status status = berth_store_step(t->store, factor, t->active, &t->grad_norm);
+    if (status == BERTH_E_NUMERIC)
+        BERTH_FAIL(BERTH_E_NUMERIC,
+                   "step %lld: the gradient's norm is %s; nothing was changed; last checkpoint: %s",
+                   (long long)t->state.step + 1, isnan(t->grad_norm) ? "nan" : "infinite", last_checkpoint(t));
+    BERTH_TRY(status);
+    BERTH_TRY(weighting_learn(&t->weighting, &step, factor));
+    return berth_store_average(t->store, stage_step(t));
+}
+
+/* A step that changed nothing, its numbers being bad: what train.on_nan says. */
+static berth_status pass_over(struct berth_trainer *t, berth_status status) {
+    const struct recipe *r = &t->recipe;
+    if (status != BERTH_E_NUMERIC || r->on_nan == ON_NAN_STOP) return status;
+    if (++t->state.bad_steps >= r->nan_limit)
+        return berth_error_context(status, "%lld bad steps in a row (train.nan_limit)",
+                                   (long long)t->state.bad_steps);
+    record_note(t, "%s; on_nan: %s", berth_error_text(), r->on_nan == ON_NAN_SKIP ? "skip" : "rewind");
+    if (r->on_nan == ON_NAN_REWIND) BERTH_TRY(rewind_parameters(t));
+    return BERTH_OK;
 }
 
 berth_status train_step(struct berth_trainer *t) {
@@ -121,29 +142,43 @@ berth_status train_step(struct berth_trainer *t) {
         tokens += berth_feeder_batch(t->feeder, b)->tokens_count;
     weigh_tasks(t);
     BERTH_TRY(run_batches(t));
-    BERTH_TRY(check_losses(t));
-    BERTH_TRY(update_parameters(t));
+    berth_status status = check_losses(t);
+    if (status == BERTH_OK) status = update_parameters(t);
+    bool good = status == BERTH_OK;
+    BERTH_TRY(pass_over(t, status));
+    if (good) t->state.bad_steps = 0;
     t->state.step++;
+    t->tokens_before = t->state.tokens;
     BERTH_TRY(position_update(t));
-    record_step(t, tokens, berth_time_seconds() - begin);
+    if (good) record_step(t, tokens, berth_time_seconds() - begin);
     return BERTH_OK;
+}
+
+/* Whether an evaluation that may choose is due; by the clock there is none. */
+static bool evaluation_due(const struct berth_trainer *t) {
+    return t->recipe.evaluate_every.unit != BERTH_SECONDS && position_due(t, t->recipe.evaluate_every, 0);
 }
 
 /* Reports, evaluations and checkpoints that are due after a step. */
 static berth_status after_step(struct berth_trainer *t) {
     const struct recipe *r = &t->recipe;
-    bool last = t->state.step >= r->total_steps;
-    if (last || position_due(t, r->evaluate_every, 0)) {
+    bool last = stage_step(t) >= r->total_steps;
+    if (last || evaluation_due(t)) {
         BERTH_TRY(record_report(t));
         BERTH_TRY(selection_evaluate(t));
         last = selection_done(t);
-    } else if (position_due(t, r->log_every, t->last_log)) {
-        BERTH_TRY(record_report(t));
+    } else if (r->evaluate_every.unit == BERTH_SECONDS &&
+               position_due(t, r->evaluate_every, t->last_evaluation)) {
+        BERTH_TRY(selection_show(t));
     }
+    if (position_due(t, r->log_every, t->last_log)) BERTH_TRY(record_report(t));
     bool asked = t->observer.stop_requested != NULL && t->observer.stop_requested(t->observer.user);
-    bool stop = asked && !last;
+    bool stop = asked && !(last && (size_t)t->state.stage + 1 == t->stage_count);
+    BERTH_TRY(phase_update(t));
     BERTH_TRY(checkpoint_poll(t));
-    if (last || stop || checkpoint_due(t)) BERTH_TRY(checkpoint_write(t));
+    bool scheduled = last || stage_step(t) == 1 || checkpoint_scheduled(t);
+    if (scheduled && r->on_nan == ON_NAN_REWIND) t->state.rewind_step = t->state.step;
+    if (scheduled || stop || checkpoint_due(t)) BERTH_TRY(checkpoint_write(t));
     if (!stop) return BERTH_OK;
     BERTH_TRY(checkpoint_wait(t));
     BERTH_FAIL(BERTH_E_STOPPED, "stopped after step %lld; --resume goes on from %s", (long long)t->state.step,
@@ -161,10 +196,15 @@ static berth_status run_steps(struct berth_trainer *t) {
         "peak of this device: %.1f GFLOP/s (one large matrix product, measured now); model FLOP utilisation "
         "counts against it",
         t->peak_flops / 1e9);
-    t->last_log = t->last_checkpoint = berth_time_seconds();
-    while (!selection_done(t)) {
-        BERTH_TRY(train_step(t));
-        BERTH_TRY(after_step(t));
+    t->last_log = t->last_checkpoint = t->last_evaluation = berth_time_seconds();
+    for (;;) {
+        while (!selection_done(t)) {
+            BERTH_TRY(train_step(t));
+            BERTH_TRY(after_step(t));
+        }
+        BERTH_TRY(selection_end_stage(t));
+        if ((size_t)t->state.stage + 1 == t->stage_count) break;
+        BERTH_TRY(stage_next(t));
     }
     return selection_finish(t);
 }

@@ -1,18 +1,9 @@
-/* plan.c: what a run will do, as text: sources, tasks, parameters, steps. */
+/* plan.c: what a run will do, as text: sources; stage by stage tasks, parameters (plan_parameters.c) and steps;
+ * memory and disk (plan_sizes.c). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "train/train_priv.h"
-
-/* 22713216 -> "22.71 M" */
-static void add_amount(struct berth_str *s, int64_t n) {
-    if (n >= 1000000)
-        berth_str_addf(s, "%.2f M", (double)n / 1e6);
-    else if (n >= 10000)
-        berth_str_addf(s, "%.1f k", (double)n / 1e3);
-    else
-        berth_str_addf(s, "%lld", (long long)n);
-}
 
 static int widest_name(const struct berth_trainer *t) {
     size_t widest = 10;
@@ -37,6 +28,8 @@ static void add_sources(struct berth_str *s, const struct berth_trainer *t, int 
                            berth_split_name((enum berth_split)split), (long long)set->rows,
                            (long long)set->token_count, (long long)set->rows_cut);
         }
+        if (berth_config_has_f(t->config, "data.%s.test", source->name))
+            berth_str_addf(s, "%-*s  %-5s  %10s\n", width, source->name, "test", "read when the run is over");
     }
 }
 
@@ -51,8 +44,9 @@ static bool feeds(const struct berth_trainer *t, size_t task, const struct berth
     return false;
 }
 
-/* Rows that feed each task, and all rows that feed one or more: those that an epoch draws. */
-static void count_rows(const struct berth_trainer *t, int64_t *rows /* [task_count] */, int64_t *drawn) {
+/* Rows that feed each task of the stage, and all rows that feed one or more: those that an epoch draws. */
+static void count_rows(const struct berth_trainer *t, const struct stage *stage,
+                       int64_t *rows /* [task_count] */, int64_t *drawn) {
     *drawn = 0;
     for (size_t s = 0; s < berth_data_source_count(t->data); s++) {
         const struct berth_source *source = berth_data_source(t->data, s);
@@ -60,7 +54,7 @@ static void count_rows(const struct berth_trainer *t, int64_t *rows /* [task_cou
         for (int64_t r = 0; source->has[BERTH_TRAIN] && r < set->rows; r++) {
             bool any = false;
             for (size_t i = 0; i < t->task_count; i++) {
-                if (!berth_data_task_reads(t->data, i, s) || !feeds(t, i, set, r)) continue;
+                if (!stage->tasks[i] || !berth_data_task_reads(t->data, i, s) || !feeds(t, i, set, r)) continue;
                 rows[i]++;
                 any = true;
             }
@@ -69,105 +63,116 @@ static void count_rows(const struct berth_trainer *t, int64_t *rows /* [task_cou
     }
 }
 
+/* The weights of a stage's first step, every task being there. */
+static berth_status first_weights(const struct berth_trainer *t, const struct stage *stage, double *out) {
+    berth_status status = BERTH_OK;
+    bool *active = NULL;
+    struct weighting w;
+    BERTH_TRY(weighting_init(&w, stage->config, &stage->recipe.optimizer, t->device));
+    BERTH_TRY_OUT(berth_calloc(&active, t->task_count, sizeof *active));
+    memset(active, true, t->task_count * sizeof *active);
+    const struct weighting_step step = {.active = active};
+    w.kind->weights(&w, &step, out);
+out:
+    free(active);
+    weighting_deinit(&w);
+    return status;
+}
+
 /* share: the factor of a task's mean loss in the loss of a step, beside its weight (train.h): over an epoch of
  * mixed steps on average the part of the drawn rows that feed the task; 1 where a step is of one task. */
-static berth_status add_tasks(struct berth_str *s, const struct berth_trainer *t, int width) {
-    bool one_task = strcmp(berth_config_string(t->config, "sampling.mix"), "step") == 0;
+static berth_status add_tasks(struct berth_str *s, const struct berth_trainer *t, const struct stage *stage,
+                              int width) {
+    berth_status status = BERTH_OK;
+    bool one_task = strcmp(berth_config_string(stage->config, "sampling.mix"), "step") == 0;
     int64_t *all_rows = NULL, drawn = 0;
-    BERTH_TRY(berth_calloc(&all_rows, t->task_count, sizeof *all_rows));
-    count_rows(t, all_rows, &drawn);
+    double *weights = NULL;
+    BERTH_TRY_OUT(berth_calloc(&all_rows, t->task_count, sizeof *all_rows));
+    BERTH_TRY_OUT(berth_calloc(&weights, t->task_count, sizeof *weights));
+    BERTH_TRY_OUT(first_weights(t, stage, weights));
+    count_rows(t, stage, all_rows, &drawn);
     berth_str_addf(s, "%-*s  %-14s  %7s  %10s  %7s  %7s  %14s\n", width, "task", "type", "labels", "rows",
                    "share", "weight", "share x weight");
     for (size_t i = 0; i < t->task_count; i++) {
         const struct berth_task *task = berth_data_task(t->data, i);
-        int64_t rows = all_rows[i];
-        double share = one_task ? 1.0 : drawn > 0 ? (double)rows / (double)drawn : 0.0;
-        double weight = t->weighting.fixed[i];
-        berth_str_addf(s, "%-*s  %-14s  %7zu  %10lld  %7.3f  %7g  %14.3f\n", width, task->name,
-                       berth_task_kind_name(task->kind), task->labels.count, (long long)rows, share, weight,
-                       share * weight);
+        double share = one_task ? 1.0 : drawn > 0 ? (double)all_rows[i] / (double)drawn : 0.0;
+        berth_str_addf(s, "%-*s  %-14s  %7zu", width, task->name, berth_task_kind_name(task->kind),
+                       task->labels.count);
+        if (stage->tasks[i])
+            berth_str_addf(s, "  %10lld  %7.3f  %7.4g  %14.3f\n", (long long)all_rows[i], share, weights[i],
+                           share * weights[i]);
+        else
+            berth_str_addf(s, "  %10s  %7s  %7s  %14s\n", "-", "-", "-", "not trained");
     }
     if (one_task) berth_str_add(s, "each step draws rows of one task, and its loss is that task's alone\n");
+out:
     free(all_rows);
-    return BERTH_OK;
+    free(weights);
+    return status;
 }
 
-/* Stages of the forward pass are the groups; each head is one of its own. */
-static void group_name(char *out, size_t size, const struct berth_trainer *t, int stage, int owner) {
-    int64_t layers = t->model->config.layers;
-    if (owner > 0)
-        snprintf(out, size, "heads.%s", t->task_names[owner - 1]);
-    else if (stage == 0)
-        snprintf(out, size, "embeddings");
-    else if (stage <= layers)
-        snprintf(out, size, "layers.%d", stage - 1);
-    else
-        snprintf(out, size, "pooler");
+static void add_steps(struct berth_str *s, const struct stage *stage, int64_t epoch_steps) {
+    const struct recipe *r = &stage->recipe;
+    const struct berth_optimizer *o = &r->optimizer;
+    berth_str_addf(s, "steps: %lld an epoch, %lld together, %lld of warm-up; schedule %s",
+                   (long long)epoch_steps, (long long)r->total_steps, (long long)r->schedule.warmup,
+                   berth_schedule_name(r->schedule.kind));
+    if (r->schedule.min_ratio > 0) berth_str_addf(s, " down to %g of the rate", r->schedule.min_ratio);
+    berth_str_addf(s, ", %s, clip at %g", berth_optimizer_name(o->kind), o->clip_norm);
+    if (o->ema > 0) berth_str_addf(s, ", average %g", o->ema);
+    berth_str_addf(s, "; weighting %s\n", berth_config_string(stage->config, "weighting.method"));
+    if (r->evaluate_every.unit == BERTH_SECONDS)
+        berth_str_add(s, "evaluations go by the clock and choose nothing: the model at the end is the best\n");
 }
 
-static void add_parameters(struct berth_str *s, const struct berth_trainer *t, int width) {
-    const struct berth_model *m = t->model;
-    int64_t total = 0, all_trained = 0;
-    berth_str_addf(s, "%-*s  %12s  %12s  %9s  %9s\n", width, "parameters", "all", "trained", "lr", "decay");
-    for (int i = 0; i < m->parameter_count;) {
-        const struct berth_parameter *first = &m->parameters[i];
-        int64_t count = 0, trained = 0, decayed = 0;
-        char name[96];
-        for (; i < m->parameter_count && m->parameters[i].stage == first->stage &&
-               m->parameters[i].owner == first->owner;
-             i++) {
-            count += m->parameters[i].count;
-            if (!t->store->trainable[i]) continue;
-            trained += m->parameters[i].count;
-            if (m->parameters[i].decays) decayed += m->parameters[i].count;
-        }
-        group_name(name, sizeof name, t, first->stage, first->owner);
-        berth_str_addf(s, "%-*s  %12lld  %12lld", width, name, (long long)count, (long long)trained);
-        if (trained > 0)
-            berth_str_addf(s, "  %9.2e  %9g\n", first->owner > 0 ? t->recipe.head_lr : t->recipe.lr,
-                           decayed > 0 ? t->recipe.adamw.weight_decay : 0.0);
-        else
-            berth_str_addf(s, "  %9s  %9s\n", "frozen", "-");
-        total += count;
-        all_trained += trained;
+static void add_stage_head(struct berth_str *s, const struct berth_trainer *t, size_t index) {
+    const struct stage *stage = &t->stages[index];
+    const char *separator = "";
+    if (t->stage_count == 1) return;
+    berth_str_addf(s, "== stage %zu of %zu: '%s'; trains ", index + 1, t->stage_count, stage->name);
+    for (size_t i = 0; i < t->task_count; i++) {
+        if (!stage->tasks[i]) continue;
+        berth_str_addf(s, "%s%s", separator, t->task_names[i]);
+        separator = ", ";
     }
-    berth_str_addf(s, "%-*s  %12lld  %12lld\n", width, "together", (long long)total, (long long)all_trained);
+    if (index > 0)
+        berth_str_addf(s, "; starts from the %s model of '%s'", stage->from_best ? "best" : "last",
+                       t->stages[index - 1].name);
+    berth_str_add(s, "\n");
 }
 
-static berth_status add_steps(struct berth_str *s, struct berth_trainer *t) {
-    const struct recipe *r = &t->recipe;
+static berth_status add_stage(struct berth_str *s, struct berth_trainer *t, size_t index, int width) {
+    berth_status status = BERTH_OK;
+    struct berth_feeder *feeder = NULL;
     int64_t epoch_steps = 0;
-    BERTH_TRY(berth_feeder_epoch_steps(t->feeder, 0, &epoch_steps));
-    berth_str_addf(s, "steps: %lld an epoch, %lld together, %lld of warm-up; schedule %s, clip at %g\n",
-                   (long long)epoch_steps, (long long)r->total_steps, (long long)r->warmup_steps,
-                   r->schedule == BERTH_SCHEDULE_LINEAR ? "linear" : "constant", r->adamw.clip_norm);
-    berth_str_add(s, "memory: values ");
-    add_amount(s, t->model->total * (int64_t)sizeof(float));
-    berth_str_add(s, "B, gradients ");
-    add_amount(s, t->store->grad_total * (int64_t)sizeof(float));
-    berth_str_add(s, "B, moments ");
-    add_amount(s, 2 * t->store->grad_total * (int64_t)sizeof(float));
-    berth_str_add(s, "B; a checkpoint takes ");
-    add_amount(s, (t->model->total + 2 * t->store->grad_total) * (int64_t)sizeof(float));
-    berth_str_add(s, "B\n");
-    return BERTH_OK;
+    add_stage_head(s, t, index);
+    BERTH_TRY_OUT(add_tasks(s, t, &t->stages[index], width));
+    berth_str_add(s, "\n");
+    BERTH_TRY_OUT(plan_add_parameters(s, t, index, width));
+    berth_str_add(s, "\n");
+    if (index != (size_t)t->state.stage) BERTH_TRY_OUT(stage_feeder(&feeder, t, index));
+    BERTH_TRY_OUT(berth_feeder_epoch_steps(feeder != NULL ? feeder : t->feeder, 0, &epoch_steps));
+    add_steps(s, &t->stages[index], epoch_steps);
+out:
+    berth_feeder_free(feeder);
+    return status;
 }
 
 berth_status berth_trainer_plan(struct berth_trainer *t, char **out) {
+    berth_status status = BERTH_OK;
     struct berth_str s, device;
     int width = widest_name(t);
     berth_str_init(&s);
     berth_str_init(&device);
     add_sources(&s, t, width);
     berth_str_add(&s, "\n");
-    berth_status status = add_tasks(&s, t, width);
-    berth_str_add(&s, "\n");
-    add_parameters(&s, t, width);
-    berth_str_add(&s, "\n");
-    if (status == BERTH_OK) status = add_steps(&s, t);
+    for (size_t i = 0; i < t->stage_count; i++)
+        BERTH_TRY_OUT(add_stage(&s, t, i, width));
+    BERTH_TRY_OUT(plan_add_sizes(&s, t));
     berth_device_describe(t->device, &device);
     berth_str_add(&s, device.data != NULL ? device.data : "");
     if (s.length > 0 && s.data != NULL && s.data[s.length - 1] != '\n') berth_str_add(&s, "\n");
+out:
     berth_str_deinit(&device);
     if (status == BERTH_OK) return berth_str_take(&s, out);
     berth_str_deinit(&s);

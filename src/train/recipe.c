@@ -48,36 +48,58 @@ static berth_status read_durations(struct recipe *r, const struct berth_config *
     r->evaluate_every = berth_config_duration(c, "evaluate.every");
     r->checkpoint_every = berth_config_duration(c, "checkpoint.every");
     r->log_every = berth_config_duration(c, "log.every");
-    if (r->evaluate_every.unit == BERTH_SECONDS)
+    if (r->evaluate_every.unit == BERTH_SECONDS && r->patience > 0)
         return berth_config_fail(
-            c, "evaluate.every",
-            "'%s': evaluations choose the best model, so they go by steps or epochs; by the clock "
-            "a run could not be repeated",
+            c, "evaluate.patience",
+            "evaluations by the clock ('%s') choose nothing, so that a run can be repeated: patience goes by "
+            "evaluate.every in steps, tokens or epochs",
             berth_config_string(c, "evaluate.every"));
+    if (r->on_nan == ON_NAN_REWIND && r->checkpoint_every.unit == BERTH_SECONDS)
+        return berth_config_fail(
+            c, "train.on_nan",
+            "rewind takes the last checkpoint, and those of checkpoint.every '%s' lie where the "
+            "clock says: name steps or epochs there",
+            berth_config_string(c, "checkpoint.every"));
     return BERTH_OK;
+}
+
+static enum on_nan read_on_nan(const struct berth_config *c) {
+    const char *word = berth_config_string(c, "train.on_nan");
+    return strcmp(word, "skip") == 0 ? ON_NAN_SKIP : strcmp(word, "rewind") == 0 ? ON_NAN_REWIND : ON_NAN_STOP;
+}
+
+static void read_optimizer(struct recipe *r, const struct berth_config *c) {
+    r->optimizer = (struct berth_optimizer){
+        .kind = berth_optimizer_find(berth_config_string(c, "train.optimizer")),
+        .beta1 = berth_config_number(c, "train.beta1"),
+        .beta2 = berth_config_number(c, "train.beta2"),
+        .eps = berth_config_number(c, "train.eps"),
+        .momentum = berth_config_number(c, "train.momentum"),
+        .nesterov = berth_config_bool(c, "train.nesterov"),
+        .clip_norm = berth_config_number(c, "train.clip_norm"),
+        .ema = berth_config_number(c, "train.ema"),
+    };
+    r->lr = berth_config_number(c, "train.lr");
+    r->head_lr = berth_config_has(c, "train.head_lr") ? berth_config_number(c, "train.head_lr") : r->lr;
+    r->layer_decay = berth_config_number(c, "train.layer_decay");
+    r->weight_decay = berth_config_number(c, "train.weight_decay");
+    r->schedule.kind = berth_schedule_find(berth_config_string(c, "train.schedule"));
+    r->schedule.min_ratio = berth_config_number(c, "train.min_lr_ratio");
+    r->schedule.power = berth_config_number(c, "train.power");
+    BERTH_ASSERT(r->optimizer.kind < BERTH_OPTIMIZER_COUNT && r->schedule.kind < BERTH_SCHEDULE_COUNT);
 }
 
 berth_status recipe_read(struct recipe *r, const struct berth_config *c) {
     memset(r, 0, sizeof *r);
     r->seed = (uint64_t)berth_config_int(c, "seed");
     r->frozen_dropout = berth_config_bool(c, "frozen_dropout");
-    r->adamw = (struct berth_adamw){
-        .beta1 = berth_config_number(c, "train.beta1"),
-        .beta2 = berth_config_number(c, "train.beta2"),
-        .eps = berth_config_number(c, "train.eps"),
-        .weight_decay = berth_config_number(c, "train.weight_decay"),
-        .clip_norm = berth_config_number(c, "train.clip_norm"),
-    };
-    r->lr = berth_config_number(c, "train.lr");
-    r->head_lr = berth_config_has(c, "train.head_lr") ? berth_config_number(c, "train.head_lr") : r->lr;
-    if (r->lr == 0 && r->head_lr != 0)
-        return berth_config_fail(c, "train.lr", "0 with another train.head_lr: freeze the backbone instead");
-    r->schedule = strcmp(berth_config_string(c, "train.schedule"), "linear") == 0 ? BERTH_SCHEDULE_LINEAR
-                                                                                  : BERTH_SCHEDULE_CONSTANT;
+    read_optimizer(r, c);
     r->keep = berth_config_int(c, "checkpoint.keep");
     r->keep_every = berth_config_int(c, "checkpoint.keep_every");
     r->tensorboard = berth_config_bool(c, "log.tensorboard");
     r->keep_best = berth_config_bool(c, "checkpoint.best");
+    r->on_nan = read_on_nan(c);
+    r->nan_limit = berth_config_int(c, "train.nan_limit");
     if (berth_config_has(c, "train.batch_tokens") &&
         berth_config_int(c, "train.batch_tokens") < berth_config_int(c, "model.max_length"))
         return berth_config_fail(
@@ -107,9 +129,10 @@ berth_status recipe_plan_steps(struct recipe *r, const struct berth_config *c, s
         }
     }
     double warmup = berth_config_number(c, "train.warmup");
-    r->warmup_steps = (int64_t)llround(warmup < 1.0 ? warmup * (double)r->total_steps : warmup);
-    if (r->warmup_steps > r->total_steps)
+    r->schedule.total = r->total_steps;
+    r->schedule.warmup = (int64_t)llround(warmup < 1.0 ? warmup * (double)r->total_steps : warmup);
+    if (r->schedule.warmup > r->total_steps)
         return berth_config_fail(c, "train.warmup", "%lld steps are more than the run has, %lld",
-                                 (long long)r->warmup_steps, (long long)r->total_steps);
+                                 (long long)r->schedule.warmup, (long long)r->total_steps);
     return BERTH_OK;
 }

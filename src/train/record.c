@@ -200,7 +200,7 @@ berth_status record_report(struct berth_trainer *t) {
     double a_step = t->speed_steps > 0 ? t->speed_seconds / (double)t->speed_steps : (double)NAN;
     const struct berth_progress p = {
         .step = t->state.step,
-        .total_steps = t->recipe.total_steps,
+        .total_steps = t->total_steps,
         .epoch = berth_feeder_epoch(t->feeder),
         .tokens = w->tokens,
         .tokens_per_second = t->speed_seconds > 0 ? (double)t->speed_tokens / t->speed_seconds : (double)NAN,
@@ -208,7 +208,7 @@ berth_status record_report(struct berth_trainer *t) {
                            ? t->speed_flops / t->speed_seconds / t->peak_flops
                            : (double)NAN,
         .peak_flops = t->peak_flops,
-        .seconds_left = a_step * (double)(t->recipe.total_steps - t->state.step),
+        .seconds_left = a_step * (double)(t->total_steps - t->state.step),
         .loss = w->loss / (double)w->steps,
         .lr = t->lr,
         .grad_norm = t->grad_norm,

@@ -2,8 +2,9 @@
  *
  * Only dev chooses. A score counts as better when it is greater (a loss or a perplexity: lower), so of equal
  * ones the earlier stays. The best model is exported to RUN/best the moment it is found; a run killed after
- * that and before its next checkpoint finds it again when it resumes, with the same bits. Test is read once,
- * after the end, with the weights that RUN/best holds. */
+ * that and before its next checkpoint finds it again when it resumes, with the same bits. Where the values have
+ * an average (train.ema), that is what is evaluated and exported. Each stage has a best of its own (stage.c).
+ * Test rows are opened and read once, after the end, with the weights that RUN/best holds. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -16,17 +17,42 @@ static bool any_source_has(const struct berth_data *data, enum berth_split split
     return false;
 }
 
+/* The mean is that over the tasks which the stage trains. */
 static double selecting_score(const struct berth_trainer *t) {
     int task = t->recipe.best_task;
-    if (task < 0) return berth_scores_find(&t->dev_scores, "mean", "metric");
-    double score = berth_scores_find(&t->dev_scores, t->task_names[task], t->recipe.metric_of[task]);
-    return scores_lower_is_better(t->recipe.metric_of[task]) ? -score : score;
+    double sum = 0;
+    int count = 0;
+    if (task >= 0) {
+        double score = berth_scores_find(&t->dev_scores, t->task_names[task], t->recipe.metric_of[task]);
+        return scores_lower_is_better(t->recipe.metric_of[task]) ? -score : score;
+    }
+    for (size_t i = 0; i < t->task_count; i++) {
+        double value = berth_scores_find(&t->dev_scores, t->task_names[i], t->recipe.metric_of[i]);
+        if (!stage_now(t)->tasks[i] || isnan(value) || scores_lower_is_better(t->recipe.metric_of[i])) continue;
+        sum += value;
+        count++;
+    }
+    return count > 0 ? sum / count : (double)NAN;
 }
 
 static berth_status export_model(struct berth_trainer *t) {
-    BERTH_TRY_CTX(berth_model_save(t->model, t->tokenizer, t->folder.best), "exporting the model");
+    char *folder = NULL;
+    BERTH_TRY(stage_best_folder(&folder, t));
+    berth_store_exchange(t->store);
+    berth_status status = berth_model_save(t->model, t->tokenizer, folder);
+    berth_store_exchange(t->store);
+    free(folder);
+    if (status != BERTH_OK) return berth_error_context(status, "exporting the model");
     t->state.best_step = t->state.step;
     return BERTH_OK;
+}
+
+static berth_status evaluate_dev(struct berth_trainer *t, struct berth_scores *out) {
+    berth_store_exchange(t->store);
+    berth_status status = berth_evaluate(out, t->model, t->tape, t->data, BERTH_DEV, t->recipe.metric_of,
+                                         t->recipe.evaluate_batch);
+    berth_store_exchange(t->store);
+    return status;
 }
 
 /* Whether a row of the source's split carries the task's label; every row serves masked language modelling. */
@@ -47,17 +73,16 @@ berth_status selection_check(const struct berth_trainer *t) {
     int chosen = t->recipe.best_task;
     bool can_choose = false;
     for (size_t i = 0; i < t->task_count; i++) {
-        for (int n = 0; n < 2 * (int)berth_data_task_source_count(t->data, i); n++) {
-            const int split = BERTH_DEV + n % 2;
+        for (size_t n = 0; n < berth_data_task_source_count(t->data, i); n++) {
             const struct berth_source *source =
-                berth_data_source(t->data, berth_data_task_source_at(t->data, i, (size_t)n / 2));
-            bool labelled = is_labelled(t->data, i, source, (enum berth_split)split);
-            if (source->has[split] && !labelled)
+                berth_data_source(t->data, berth_data_task_source_at(t->data, i, n));
+            bool labelled = is_labelled(t->data, i, source, BERTH_DEV);
+            if (source->has[BERTH_DEV] && !labelled)
                 berth_log(
                     BERTH_LOG_WARN,
-                    "task '%s': no row of source '%s', split %s carries its label; the mean leaves it out",
-                    t->task_names[i], source->name, berth_split_name((enum berth_split)split));
-            if (split == BERTH_DEV && (chosen < 0 || (size_t)chosen == i)) can_choose |= labelled;
+                    "task '%s': no row of source '%s', split dev carries its label; the mean leaves it out",
+                    t->task_names[i], source->name);
+            if (chosen < 0 || (size_t)chosen == i) can_choose |= labelled;
         }
     }
     if (can_choose || !any_source_has(t->data, BERTH_DEV)) return BERTH_OK;
@@ -72,8 +97,7 @@ berth_status selection_check(const struct berth_trainer *t) {
 berth_status selection_evaluate(struct berth_trainer *t) {
     t->state.evaluated_step = t->state.step;
     if (!any_source_has(t->data, BERTH_DEV)) return BERTH_OK;
-    BERTH_TRY(berth_evaluate(&t->dev_scores, t->model, t->tape, t->data, BERTH_DEV, t->recipe.metric_of,
-                             t->recipe.evaluate_batch));
+    BERTH_TRY(evaluate_dev(t, &t->dev_scores));
     double score = selecting_score(t);
     bool best = score > t->state.best_score;
     t->state.bad = best ? 0 : t->state.bad + 1;
@@ -84,25 +108,72 @@ berth_status selection_evaluate(struct berth_trainer *t) {
     return record_scores(t, t->state.step, &t->dev_scores, best);
 }
 
+berth_status selection_show(struct berth_trainer *t) {
+    struct berth_scores scores;
+    if (!any_source_has(t->data, BERTH_DEV)) return BERTH_OK;
+    berth_scores_init(&scores);
+    berth_status status = evaluate_dev(t, &scores);
+    if (status == BERTH_OK) status = record_scores(t, t->state.step, &scores, false);
+    berth_scores_deinit(&scores);
+    t->last_evaluation = berth_time_seconds();
+    return status;
+}
+
 static bool patience_is_out(const struct berth_trainer *t) {
     return t->recipe.patience > 0 && t->state.bad >= t->recipe.patience;
 }
 
 bool selection_done(const struct berth_trainer *t) {
-    return t->state.step >= t->recipe.total_steps || patience_is_out(t);
+    return stage_step(t) >= t->recipe.total_steps || patience_is_out(t);
+}
+
+berth_status selection_end_stage(struct berth_trainer *t) {
+    if (t->state.evaluated_step != t->state.step) { /* a stage of no steps */
+        BERTH_TRY(selection_evaluate(t));
+        BERTH_TRY(checkpoint_write(t));
+    }
+    if (stage_step(t) < t->recipe.total_steps)
+        record_note(t, "stopped early after step %lld: %lld evaluations without a better one",
+                    (long long)t->state.step, (long long)t->state.bad);
+    return t->state.best_step < 0 ? export_model(t) : BERTH_OK;
+}
+
+/* Opens the test rows: here and nowhere else. */
+static berth_status open_test(struct berth_trainer *t) {
+    berth_status status = BERTH_OK;
+    struct berth_task *known = NULL;
+    if (t->test_data != NULL) return BERTH_OK;
+    BERTH_TRY(berth_calloc(&known, t->task_count, sizeof *known));
+    for (size_t i = 0; i < t->task_count; i++)
+        known[i] = t->model->heads[i].task;
+    status = berth_data_open(&t->test_data, t->config, t->tokenizer, known, t->task_count, 1u << BERTH_TEST);
+    free(known);
+    return status;
+}
+
+static bool names_test(const struct berth_trainer *t) {
+    for (size_t i = 0; i < t->task_count; i++) {
+        for (size_t n = 0; n < berth_data_task_source_count(t->data, i); n++) {
+            size_t source = berth_data_task_source_at(t->data, i, n);
+            if (berth_config_has_f(t->config, "data.%s.test", berth_data_source(t->data, source)->name))
+                return true;
+        }
+    }
+    return false;
 }
 
 /* Scores test with the exported model: what a user of the folder will get. */
 static berth_status score_test(struct berth_trainer *t) {
     berth_status status = BERTH_OK;
     struct berth_model *best = NULL;
-    if (!any_source_has(t->data, BERTH_TEST)) return BERTH_OK;
+    if (!names_test(t)) return BERTH_OK;
+    BERTH_TRY_OUT(open_test(t));
     BERTH_TRY_OUT(berth_model_load(&best, t->device, t->folder.best));
     status = model_build_order(best, t->task_names, t->task_count);
     if (status != BERTH_OK) berth_error_context(status, "%s", t->folder.best);
     BERTH_TRY_OUT(status);
     BERTH_TRY_OUT(berth_model_allocate(best, t->recipe.seed));
-    BERTH_TRY_OUT(berth_evaluate(&t->test_scores, best, t->tape, t->data, BERTH_TEST, t->recipe.metric_of,
+    BERTH_TRY_OUT(berth_evaluate(&t->test_scores, best, t->tape, t->test_data, BERTH_TEST, t->recipe.metric_of,
                                  t->recipe.evaluate_batch));
     BERTH_TRY_OUT(record_scores(t, t->state.best_step, &t->test_scores, false));
 out:
@@ -111,15 +182,8 @@ out:
 }
 
 berth_status selection_finish(struct berth_trainer *t) {
-    if (t->state.evaluated_step != t->state.step) { /* a run of no steps */
-        BERTH_TRY(selection_evaluate(t));
-        BERTH_TRY(checkpoint_write(t));
-    }
-    if (t->state.step < t->recipe.total_steps)
-        record_note(t, "stopped early after step %lld: %lld evaluations without a better one",
-                    (long long)t->state.step, (long long)t->state.bad);
+    BERTH_TRY(phase_check_digests(t));
     BERTH_TRY(checkpoint_wait(t));
-    if (t->state.best_step < 0) BERTH_TRY(export_model(t));
     BERTH_TRY(score_test(t));
     BERTH_TRY(finished_write(t));
     t->finished = true;

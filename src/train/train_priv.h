@@ -13,35 +13,79 @@
 #include "berth/h5.h"
 #include "berth/train.h"
 
-/* ---- weighting: w_t of the loss of a step, sum over tasks of w_t share_t m_t */
+/* ---- weighting.c: w_t of the loss of a step, sum over tasks of share_t (w_t m_t + r_t) */
 struct weighting_step {
-    int64_t step;       /* 0-based */
-    const bool *active; /* [task_count] the step holds labelled items of the task */
-    const double
-        *last_loss; /* [task_count] mean item loss of the step that held the task last; NaN: none yet */
+    const bool *active;      /* [task_count] the step holds labelled items of the task */
+    const double *share;     /* [task_count] */
+    const double *task_loss; /* [task_count] m_t of this step; only once it is known (learn) */
 };
 struct weighting {
     const struct weighting_kind *kind;
     size_t task_count;
-    double *fixed; /* [task_count] the configuration's tasks.NAME.weight */
+    double *fixed;                    /* [task_count] the configuration's tasks.NAME.weight */
+    double lr;                        /* peak rate of what a method learns */
+    struct berth_optimizer optimizer; /* the run's */
+    struct berth_device *device; /* borrowed; of the buffers below, which are NULL where nothing is learnt */
+    float *values, *gradients, *state[2], *one; /* [task_count], one: [1]; device memory */
+    float *host;                                /* [task_count] the values */
+    int64_t *steps;                             /* [task_count] */
 };
 struct weighting_kind {
     const char *name; /* weighting.method */
+    bool takes_fixed; /* tasks.NAME.weight belongs to it */
+    bool learns;      /* one value a task, trained with the optimizer */
+    double first;     /* its first value */
     void (*weights)(const struct weighting *w, const struct weighting_step *step,
                     double *out /* [task_count] */);
+    /* (optional: learns) r_t at a value, and the gradient of the step's loss with respect to it */
+    double (*term)(double value);
+    double (*slope)(double value, double task_loss);
 };
-/* Reads weighting.method and tasks.*.weight in the order of the configuration's tasks. */
-berth_status weighting_init(struct weighting *w, const struct berth_config *c) BERTH_CHECKED;
+/* Reads weighting.* and tasks.*.weight in the order of the configuration's tasks. */
+berth_status weighting_init(struct weighting *w, const struct berth_config *c,
+                            const struct berth_optimizer *optimizer, struct berth_device *dev) BERTH_CHECKED;
 void weighting_deinit(struct weighting *w);
+/* What the terms r_t add to the step's loss. */
+double weighting_terms(const struct weighting *w, const struct weighting_step *step);
+/* One optimizer step of what is learnt, for the active tasks; factor: the schedule's. */
+berth_status weighting_learn(struct weighting *w, const struct weighting_step *step,
+                             double factor) BERTH_CHECKED;
+/* After the values were replaced in device memory. */
+berth_status weighting_restored(struct weighting *w) BERTH_CHECKED;
 
-/* ---- the recipe */
+/* ---- optimizer.c: one step of `n` neighbours; t: their step count, this step included */
+berth_status optimizer_apply(struct berth_device *dev, const struct berth_optimizer *o, float *p,
+                             float *const state[2], const float *g, const float *grad_scale, int64_t n,
+                             double lr, double decay, int64_t t) BERTH_CHECKED;
+
+/* ---- freeze.c */
+struct freeze_rule {
+    bool *selected;                    /* [parameter_count] */
+    bool frozen;                       /* false: an exception from the rules before */
+    struct berth_duration until, from; /* amount 0: not given */
+};
+struct freeze {
+    struct freeze_rule *rules;
+    size_t count, parameter_count;
+};
+/* Reads and checks the rules; on failure, too, freeze_deinit follows. */
+berth_status freeze_read(struct freeze *f, const struct berth_config *c,
+                         const struct berth_model *m) BERTH_CHECKED;
+void freeze_deinit(struct freeze *f);
+/* What is frozen after so many steps and epochs of the stage: a pure function of them. */
+void freeze_at(const struct freeze *f, int64_t steps, double epochs, bool *frozen /* [parameter_count] */);
+/* The rule that decides of a parameter; NULL: none, it is trained. */
+const struct freeze_rule *freeze_rule_of(const struct freeze *f, int parameter);
+
+/* ---- the recipe of a stage */
+enum on_nan { ON_NAN_STOP, ON_NAN_SKIP, ON_NAN_REWIND };
 struct recipe {
     uint64_t seed;
     bool frozen_dropout;
-    struct berth_adamw adamw;
-    double lr, head_lr;
-    enum berth_schedule_kind schedule;
-    int64_t total_steps, warmup_steps;
+    struct berth_optimizer optimizer;
+    double lr, head_lr, layer_decay, weight_decay;
+    struct berth_schedule schedule;
+    int64_t total_steps; /* of the stage */
     int64_t evaluate_batch;
     int best_task;      /* index of the task whose metric chooses the best; -1: the mean */
     int64_t patience;   /* evaluations; 0: never */
@@ -49,8 +93,26 @@ struct recipe {
     int64_t keep_every; /* steps whose multiples are kept; 0: none */
     bool tensorboard;
     bool keep_best; /* the checkpoint of the best model is written and kept */
+    enum on_nan on_nan;
+    int64_t nan_limit; /* bad steps in a row that end the run */
     struct berth_duration evaluate_every, checkpoint_every, log_every;
     const char **metric_of; /* [task_count] each task's own metric; owned, the texts are not */
+};
+
+/* ---- param_rules.c: rates and decay -> rules[parameter_count]; nothing is frozen yet */
+berth_status param_rules_read(struct berth_rule *rules, const struct recipe *r, const struct berth_config *c,
+                              const struct berth_model *m) BERTH_CHECKED;
+
+/* ---- stage.c: a run is one stage, or those of `stages`, each starting from the one before */
+struct stage {
+    const char *name;                  /* "" where the configuration has no stages; borrowed */
+    const struct berth_config *config; /* what holds in it */
+    struct berth_config *own;          /* the same, owned; NULL: the run's own configuration */
+    bool *tasks;                       /* [task_count] train in it */
+    bool from_best; /* it starts from the best model of the stage before, not from its last */
+    struct recipe recipe;
+    struct freeze freeze;
+    struct berth_rule *rules; /* [parameter_count] peak rates and decay */
 };
 
 /* ---- the state of a run between two steps */
@@ -61,8 +123,12 @@ struct run_window { /* since the last report */
     double *task_steps; /* [task_count] */
 };
 struct run_state {
-    int64_t step;      /* optimizer steps done */
-    int64_t best_step; /* -1: none yet */
+    int64_t step;         /* optimizer steps done, over all stages */
+    int64_t stage;        /* index of the stage at hand */
+    int64_t stage_begin;  /* the step that it began at */
+    int64_t bad_steps;    /* in a row whose loss or gradient was not finite */
+    int64_t stage_tokens; /* trained on before it */
+    int64_t best_step;    /* -1: none yet */
     double best_score;
     int64_t bad;            /* evaluations since the best one */
     int64_t evaluated_step; /* of the last evaluation; -1: none yet */
@@ -98,15 +164,22 @@ berth_status run_file_cut(const char *path, int64_t size) BERTH_CHECKED;
 struct berth_trainer {
     const struct berth_config *config; /* borrowed */
     struct berth_observer observer;
-    struct recipe recipe;
+    struct stage *stages; /* [stage_count] */
+    size_t stage_count;
+    struct recipe recipe; /* a view of the stage's at hand */
+    int64_t
+        total_steps; /* of the run as planned: steps done before the stage at hand, its own, and later ones */
     struct berth_device *device;
     struct berth_model *model;
     struct berth_tokenizer *tokenizer;
     struct berth_tape *tape;
-    struct berth_data *data;
+    struct berth_data *data;      /* train and dev: test rows are opened when the run is over */
+    struct berth_data *test_data; /* NULL until then */
     struct berth_feeder *feeder;
     struct berth_store *store;
     struct weighting weighting;
+    bool *frozen;      /* [parameter_count] at the point at hand */
+    uint64_t *digests; /* [parameter_count] of the frozen ones, as they were when they froze; 0: trained */
     size_t task_count; /* tasks of the configuration = heads of the model, same order */
     const char **task_names;
     bool *active;       /* [task_count + 1] owners that take part in the step at hand: 0 backbone, i+1 head i */
@@ -120,12 +193,14 @@ struct berth_trainer {
     double loss, lr, grad_norm;   /* of the step at hand */
     int64_t epoch, epoch_steps;   /* where the feeder stands, and how long that epoch is */
     double epochs, epochs_before; /* epochs done with their fraction: now, and before the last step */
+    int64_t tokens_before;        /* tokens trained on before the last step */
     struct run_state state;
     struct run_folder folder;
     bool started, finished, stopped_early;
+    bool rewinding; /* a restore that leaves the position as it is (rewind.c) */
     struct checkpointer *checkpointer;
-    char *checkpoint;                 /* path of the newest that stands; NULL: none */
-    double last_log, last_checkpoint; /* times, for durations in seconds */
+    char *checkpoint;                                  /* path of the newest that stands; NULL: none */
+    double last_log, last_checkpoint, last_evaluation; /* times, for durations in seconds */
     double speed_seconds; /* of the steps since the last report that this process took: for the speed */
     int64_t speed_tokens, speed_steps;
     double speed_flops; /* of those steps */
@@ -140,12 +215,69 @@ void recipe_deinit(struct recipe *r);
 berth_status recipe_plan_steps(struct recipe *r, const struct berth_config *c,
                                struct berth_feeder *f) BERTH_CHECKED;
 
+/* ---- stage.c */
+/* Names, tasks and configurations of the stages: before the model is there. */
+berth_status stages_read(struct berth_trainer *t) BERTH_CHECKED;
+/* Recipes, rules and steps of every stage: all of them are checked before the first begins. */
+berth_status stages_plan(struct berth_trainer *t) BERTH_CHECKED;
+void stages_deinit(struct berth_trainer *t);
+/* Makes weighting, feeder and store of stage t->state.stage at its beginning. */
+berth_status stage_enter(struct berth_trainer *t) BERTH_CHECKED;
+/* Ends the stage at hand and enters the next one. */
+berth_status stage_next(struct berth_trainer *t) BERTH_CHECKED;
+static inline const struct stage *stage_now(const struct berth_trainer *t) {
+    return &t->stages[t->state.stage];
+}
+static inline int64_t stage_step(const struct berth_trainer *t) {
+    return t->state.step - t->state.stage_begin;
+}
+/* Where the stage's best model goes: RUN/best of the last, else RUN/stages/NAME. Owned by the caller. */
+berth_status stage_best_folder(char **out, const struct berth_trainer *t) BERTH_CHECKED;
+berth_status stage_feeder(struct berth_feeder **out, const struct berth_trainer *t, size_t stage) BERTH_CHECKED;
+
+/* ---- plan_parameters.c */
+/* Which parameters a stage trains at some step of it -> trained[parameter_count]. */
+void plan_trained(const struct berth_trainer *t, size_t stage, bool *trained);
+berth_status plan_add_parameters(struct berth_str *s, const struct berth_trainer *t, size_t stage,
+                                 int width) BERTH_CHECKED;
+
+/* ---- plan_sizes.c */
+struct plan_sizes {                                  /* bytes */
+    int64_t values, gradients, state, average, step; /* device memory; step: activations and their gradients */
+    int64_t snapshot;                                /* host memory in which a checkpoint waits for the disk */
+    int64_t checkpoint, model;                       /* files */
+    int64_t needed;                                  /* on the disk, for all files that are there at one time */
+};
+/* The largest of all stages and phases. */
+berth_status plan_sizes_estimate(struct plan_sizes *out, const struct berth_trainer *t) BERTH_CHECKED;
+berth_status plan_add_sizes(struct berth_str *s, const struct berth_trainer *t) BERTH_CHECKED;
+/* BERTH_E_IO naming both numbers where the files do not fit into `free` bytes. */
+berth_status plan_check_disk(const struct berth_trainer *t, int64_t free_bytes) BERTH_CHECKED;
+/* Free bytes where the run folder is or will be; -1: unknown. */
+int64_t plan_free_disk(const struct berth_trainer *t);
+
+/* ---- state_parts.c: the parts of a checkpoint that stage, store, weighting and freezing are */
+berth_status state_parts_add(struct berth_trainer *t) BERTH_CHECKED;
+
+/* ---- phase.c: what is frozen now */
+/* Lays the store out for what is frozen at the position at hand; without a store makes it. Parameters that stay
+ * frozen were compared with their digests: BERTH_E_NUMERIC names one that changed. */
+berth_status phase_update(struct berth_trainer *t) BERTH_CHECKED;
+/* The parameters that are frozen now hold what they held when they froze: else BERTH_E_NUMERIC. */
+berth_status phase_check_digests(const struct berth_trainer *t) BERTH_CHECKED;
+/* Number of frozen parameters' elements and one digest over all of them. */
+void phase_frozen(const struct berth_trainer *t, int64_t *elements, char hex[33]);
+
 /* ---- position.c: where in the epochs a run stands, and what is due */
 /* Reads the feeder after a step or a restore. */
 berth_status position_update(struct berth_trainer *t) BERTH_CHECKED;
 /* Whether the step just done completes a multiple of the duration; last: time of the last event, for seconds.
  */
 bool position_due(const struct berth_trainer *t, struct berth_duration every, double last);
+
+/* ---- rewind.c: parameters and all that is learnt of checkpoint t->state.rewind_step; the position stays.
+ * Without such a checkpoint BERTH_E_NUMERIC. */
+berth_status rewind_parameters(struct berth_trainer *t) BERTH_CHECKED;
 
 /* ---- the step: zero, forward, backward, check, optimizer */
 berth_status train_step(struct berth_trainer *t) BERTH_CHECKED;
@@ -163,9 +295,13 @@ berth_status inputs_check(const struct berth_trainer *t, const struct berth_json
 berth_status selection_check(const struct berth_trainer *t) BERTH_CHECKED;
 /* Evaluates dev, keeps the best; without a dev split it only marks the step as evaluated. */
 berth_status selection_evaluate(struct berth_trainer *t) BERTH_CHECKED;
-bool selection_done(const struct berth_trainer *t); /* all steps taken, or patience is out */
-/* Exports the final model where there was no dev split, scores test with RUN/best, marks the run as finished.
+/* Evaluates dev and tells, and changes nothing of the run's state: for evaluations by the clock. */
+berth_status selection_show(struct berth_trainer *t) BERTH_CHECKED;
+bool selection_done(const struct berth_trainer *t); /* all steps of the stage taken, or patience is out */
+/* After a stage's last step: evaluates where that was not done, exports the model where there was no dev split.
  */
+berth_status selection_end_stage(struct berth_trainer *t) BERTH_CHECKED;
+/* Scores test with RUN/best, marks the run as finished. */
 berth_status selection_finish(struct berth_trainer *t) BERTH_CHECKED;
 
 /* ---- checkpoint.c: the state between two steps, written by a thread while training goes on */
@@ -181,6 +317,8 @@ berth_status checkpoint_poll(struct berth_trainer *t) BERTH_CHECKED;
 /* Whether a checkpoint is due after the step just done: by checkpoint.every or keep_every, at this process's
  * first step, and where an evaluation found a new best model (checkpoint.best). */
 bool checkpoint_due(const struct berth_trainer *t);
+/* Whether that follows from the step alone: not from the clock, nor from a process's beginning. */
+bool checkpoint_scheduled(const struct berth_trainer *t);
 /* N of "step-N.h5", the name being `length` bytes long; -1 for other names. */
 int64_t checkpoint_step_of(const char *name, size_t length);
 /* The newest good one; *found false when there is no file. Files of which none can be read are BERTH_E_FORMAT,

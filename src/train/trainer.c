@@ -22,14 +22,14 @@ static berth_status allocate_state(struct berth_trainer *t) {
     BERTH_TRY(berth_calloc(&t->task_loss, n, sizeof *t->task_loss));
     BERTH_TRY(berth_calloc(&t->host_losses, n, sizeof *t->host_losses));
     BERTH_TRY(berth_calloc(&t->logits, n, sizeof *t->logits));
+    BERTH_TRY(berth_calloc(&t->frozen, (size_t)t->model->parameter_count, sizeof *t->frozen));
+    BERTH_TRY(berth_calloc(&t->digests, (size_t)t->model->parameter_count, sizeof *t->digests));
     BERTH_TRY(berth_calloc(&s->last_loss, n, sizeof *s->last_loss));
     BERTH_TRY(berth_calloc(&s->window.task_loss, n, sizeof *s->window.task_loss));
     BERTH_TRY(berth_calloc(&s->window.task_steps, n, sizeof *s->window.task_steps));
     BERTH_TRY(berth_device_alloc(t->device, &t->losses, n * sizeof *t->losses));
     for (size_t i = 0; i < n; i++)
         s->last_loss[i] = (double)NAN;
-    s->best_step = s->evaluated_step = s->rewind_step = -1;
-    s->best_score = -(double)INFINITY;
     return BERTH_OK;
 }
 
@@ -58,7 +58,8 @@ static berth_status build_model(struct berth_trainer *t) {
     size_t known_count = 0;
     BERTH_TRY_OUT(berth_model_from_config(&t->model, &t->tokenizer, t->device, t->config));
     BERTH_TRY_OUT(model_build_known(&known, &known_count, t->model, t->config));
-    BERTH_TRY_OUT(berth_data_open(&t->data, t->config, t->tokenizer, known, known_count, BERTH_ALL_SPLITS));
+    BERTH_TRY_OUT(berth_data_open(&t->data, t->config, t->tokenizer, known, known_count,
+                                  1u << BERTH_TRAIN | 1u << BERTH_DEV));
     BERTH_TRY_OUT(check_sources(t));
     BERTH_TRY_OUT(model_build_heads(t->model, t->config, t->data));
     BERTH_TRY_OUT(berth_model_allocate(t->model, t->recipe.seed));
@@ -68,45 +69,6 @@ static berth_status build_model(struct berth_trainer *t) {
 out:
     free(known);
     return status;
-}
-
-/* A pooler that feeds no head gets no gradient; frozen, it is not decayed either. */
-static berth_status freeze_unused_pooler(const struct berth_trainer *t, bool *frozen) {
-    int count = 0;
-    if (!t->model->config.pooler) return BERTH_OK;
-    for (int i = 0; i < t->model->head_count; i++) {
-        const struct berth_head *head = &t->model->heads[i];
-        if (berth_task_kind_pools(head->task.kind) && head->pooling == BERTH_POOL_POOLER) return BERTH_OK;
-    }
-    return berth_model_select(t->model, "pooler", frozen, &count);
-}
-
-static berth_status build_store(struct berth_trainer *t) {
-    berth_status status = BERTH_OK;
-    bool *frozen = NULL;
-    double lr = t->recipe.lr;
-    BERTH_TRY_OUT(berth_calloc(&frozen, (size_t)t->model->parameter_count, sizeof *frozen));
-    BERTH_TRY_OUT(berth_freeze_resolve(t->config, t->model, frozen));
-    BERTH_TRY_OUT(freeze_unused_pooler(t, frozen));
-    BERTH_TRY_OUT(berth_store_create(&t->store, t->model, frozen, lr > 0 ? t->recipe.head_lr / lr : 1.0));
-out:
-    free(frozen);
-    return status;
-}
-
-static berth_status build_feeder(struct berth_trainer *t) {
-    const struct berth_config *c = t->config;
-    bool by_tokens = berth_config_has(c, "train.batch_tokens");
-    const struct berth_feeder_options options = {
-        .seed = t->recipe.seed,
-        .one_task = strcmp(berth_config_string(c, "sampling.mix"), "step") == 0,
-        .batch_size = by_tokens ? 0 : berth_config_int(c, "train.batch_size"),
-        .batch_tokens = by_tokens ? berth_config_int(c, "train.batch_tokens") : 0,
-        .accumulate = (int)berth_config_int(c, "train.accumulate"),
-    };
-    BERTH_TRY(berth_feeder_create(&t->feeder, t->data, &options));
-    BERTH_TRY(recipe_plan_steps(&t->recipe, c, t->feeder));
-    return position_update(t);
 }
 
 berth_status berth_trainer_create(struct berth_trainer **out, const struct berth_config *c,
@@ -122,16 +84,16 @@ berth_status berth_trainer_create(struct berth_trainer **out, const struct berth
     berth_scores_init(&t->dev_scores);
     berth_scores_init(&t->test_scores);
     BERTH_TRY_OUT(checkpointer_create(t));
-    BERTH_TRY_OUT(recipe_read(&t->recipe, c));
-    BERTH_TRY_OUT(weighting_init(&t->weighting, c));
+    BERTH_TRY_OUT(stages_read(t));
     int threads = (int)berth_config_int(c, "threads");
     omp_set_num_threads(threads > 0 ? threads : berth_thread_count());
     BERTH_TRY_OUT(berth_device_open(&t->device, berth_config_string(c, "device")));
     BERTH_TRY_OUT(build_model(t));
     BERTH_TRY_OUT(selection_check(t));
     BERTH_TRY_OUT(allocate_state(t));
-    BERTH_TRY_OUT(build_store(t));
-    BERTH_TRY_OUT(build_feeder(t));
+    BERTH_TRY_OUT(stages_plan(t));
+    BERTH_TRY_OUT(stage_enter(t));
+    BERTH_TRY_OUT(state_parts_add(t));
     BERTH_TRY_OUT(berth_tape_create(&t->tape, t->device));
     *out = t;
     t = NULL;
@@ -154,6 +116,8 @@ void berth_trainer_free(struct berth_trainer *t) {
     free(t->task_loss);
     free(t->host_losses);
     free(t->logits);
+    free(t->frozen);
+    free(t->digests);
     free(t->state.last_loss);
     free(t->state.window.task_loss);
     free(t->state.window.task_steps);
@@ -162,12 +126,13 @@ void berth_trainer_free(struct berth_trainer *t) {
     berth_tape_free(t->tape);
     berth_feeder_free(t->feeder);
     berth_store_free(t->store);
+    weighting_deinit(&t->weighting);
+    stages_deinit(t);
     berth_model_free(t->model);
     berth_data_free(t->data);
+    berth_data_free(t->test_data);
     berth_tokenizer_free(t->tokenizer);
     berth_device_close(t->device);
-    weighting_deinit(&t->weighting);
-    recipe_deinit(&t->recipe);
     free(t);
 }
 
@@ -177,6 +142,7 @@ berth_status berth_trainer_start(struct berth_trainer *t, bool resume) {
     if (!berth_config_given(t->config, "output"))
         return berth_config_fail(t->config, "output",
                                  "the run needs a folder; name one here or with output=DIR");
+    if (!resume) BERTH_TRY(plan_check_disk(t, plan_free_disk(t)));
     BERTH_TRY(run_folder_init(&t->folder, berth_config_string(t->config, "output")));
     BERTH_TRY(run_folder_open(&t->folder, resume));
     BERTH_TRY(run_folder_config(&t->folder, t->config, t->device));

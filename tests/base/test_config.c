@@ -140,7 +140,7 @@ static void durations(void **state) {
     static const char *const bad[][2] = {{"500", "; a number alone has no unit"},
                                          {"0 steps", "; it must be more than 0"},
                                          {"1.5 steps", "; steps are whole"},
-                                         {"3 days", "; known units are steps, epochs, s, min and h"},
+                                         {"3 days", "; known units are steps, epochs, tokens, s, min and h"},
                                          {"soon", ""},
                                          {"-1 epoch", "; it must be more than 0"}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -238,8 +238,8 @@ static void errors_of_the_table(void **state) {
         {"seed: [1]\n", "x.yaml:3:7: 'seed': expected a whole number from 0 to 9007199254740992, found a list"},
         {"train: {lr: 11}\n", "x.yaml:3:13: 'train.lr': expected a number from 0 to 10, found '11'"},
         {"train: {lr: fast}\n", "x.yaml:3:13: 'train.lr': expected a number from 0 to 10, found 'fast'"},
-        {"train: {schedule: liner}\n", "x.yaml:3:19: 'train.schedule': expected 'linear' or 'constant', found "
-                                       "'liner'; did you mean 'linear'?"},
+        {"train: {schedule: liner}\n", "x.yaml:3:19: 'train.schedule': expected 'linear', 'cosine', 'constant', "
+                                       "'inverse_sqrt' or 'polynomial', found 'liner'; did you mean 'linear'?"},
         {"train: 3\n", "x.yaml:3:8: 'train': expected a map of keys, found '3'"},
         {"freeze: {select: a}\n", "x.yaml:3:9: 'freeze': expected a list of maps, found a map"},
         {"freeze: [backbone]\n", "x.yaml:3:10: 'freeze[0]': expected a map of keys, found 'backbone'"},

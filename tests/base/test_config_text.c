@@ -175,7 +175,22 @@ static void table_is_sound(void **state) {
         for (const char *p = row->path; *p != '\0'; p++)
             path[at++] = *p == '*' ? (row->path[0] == 'd' ? 'd' : 't') : *p;
         path[at] = '\0';
-        snprintf(text, sizeof text, "%s=%s", path, row->default_value);
+        char *entry = strstr(path, "[].");
+        if (entry == NULL) {
+            snprintf(text, sizeof text, "%s=%s", path, row->default_value);
+        } else { /* of a list: in an entry that has what it must have */
+            char list[CONF_PATH];
+            snprintf(list, sizeof list, "%.*s", (int)(entry - path + 2), path);
+            int used = snprintf(text, sizeof text, "%.*s=[{%s: %s", (int)(entry - path), path, entry + 3,
+                                  row->default_value);
+            for (size_t k = 0; k < berth_config_key_count; k++) {
+                const struct berth_key *other = &berth_config_keys[k];
+                if (conf_is_child(other, list) && other->required)
+                    used += snprintf(text + used, sizeof text - (size_t)used, ", %s: x",
+                                       conf_last_name(other->path));
+            }
+            snprintf(text + used, sizeof text - (size_t)used, "}]");
+        }
         const char *overrides[2] = {text, "model.new={layers: 1, hidden: 8, heads: 1, intermediate: 8}"};
         struct berth_config *c = NULL;
         assert_ok(berth_config_parse(&c, row->path, LEAST, strlen(LEAST), overrides,

@@ -1,4 +1,4 @@
-/* cases_flat.c: sums, simple elementwise operations and AdamW. The kind `scale` is the example to copy. */
+/* cases_flat.c: sums and simple elementwise operations. The kind `scale` is the example to copy. */
 #include <math.h>
 
 #include "ops/ref_ops.h"
@@ -172,45 +172,6 @@ static const struct op_kind column_sum = {.name = "column_sum",
                                           .forward = column_forward,
                                           .steps = {{"sum", column_call, NULL, column_bytes}}};
 
-/* ------------------------------------------------------------------ AdamW, the third step of a run */
-
-static const double lr = 0.01, beta1 = 0.9, beta2 = 0.999, eps = 1e-6, decay = 0.01;
-
-static void adamw_build(struct op_ctx *x) {
-    op_input(x, "g", 1, x->c->s[N]);
-    op_range(x, op_input(x, "clip", 1, 1), 0.5, 1);
-    op_added(x, "p", 1, x->c->s[N]);
-    op_added(x, "m", 1, x->c->s[N]);
-    op_range(x, op_added(x, "v", 1, x->c->s[N]), 0, 1);
-}
-
-static void adamw_forward(struct op_ctx *x) {
-    struct op_tensor *p = op_find(x, "p"), *m = op_find(x, "m"), *v = op_find(x, "v");
-    for (int64_t i = 0; i < x->c->s[N]; i++) {
-        const double g = op_d(x, "g")[i] * op_d(x, "clip")[0];
-        m->d[i] = beta1 * m->first[i] + (1 - beta1) * g;
-        v->d[i] = beta2 * v->first[i] + (1 - beta2) * g * g;
-        const double m_hat = m->d[i] / (1 - pow(beta1, 3)), v_hat = v->d[i] / (1 - pow(beta2, 3));
-        p->d[i] = p->first[i] - lr * (m_hat / (sqrt(v_hat) + eps) + decay * p->first[i]);
-    }
-}
-
-static int adamw_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->adamw(op_f(x, "p"), op_f(x, "m"), op_f(x, "v"), op_f(x, "g"), op_f(x, "clip"), x->c->s[N],
-                      (float)lr, (float)beta1, (float)beta2, (float)eps, (float)decay,
-                      (float)(1 - pow(beta1, 3)), (float)(1 - pow(beta2, 3)), stream);
-}
-
-static double adamw_bytes(const struct op_ctx *x) {
-    return (double)x->c->s[N] * 28;
-}
-
-static const struct op_kind adamw = {.name = "adamw",
-                                     .sizes = "N",
-                                     .build = adamw_build,
-                                     .forward = adamw_forward,
-                                     .steps = {{"update", adamw_call, NULL, adamw_bytes}}};
-
 #define LENGTHS(kind, flags)                                                                                   \
     {&kind, {0}, flags}, {&kind, {1}, flags}, {&kind, {17}, flags}, {&kind, {4099}, flags}, {                  \
         &kind, {100003}, flags                                                                                 \
@@ -219,7 +180,6 @@ const struct op_case cases_flat[] = {LENGTHS(scale, 0),
                                      LENGTHS(simple, 0),
                                      LENGTHS(sums, 0),
                                      LENGTHS(sums, ACCUMULATE),
-                                     LENGTHS(adamw, 0),
                                      {&sums, {5000011}, 0},
                                      {&column_sum, {0, 24}, 0},
                                      {&column_sum, {0, 24}, ACCUMULATE},
@@ -228,7 +188,10 @@ const struct op_case cases_flat[] = {LENGTHS(scale, 0),
                                      {&column_sum, {257, 768}, ACCUMULATE},
                                      {&column_sum, {1000, 40}, 0},
                                      {0}};
-const struct op_case perf_flat[] = {{&simple, {20000000}, 0},       {&scale, {20000000}, 0},
-                                    {&sums, {20000000}, 0},         {&adamw, {20000000}, 0},
-                                    {&column_sum, {1024, 3072}, 0}, {&column_sum, {386, 384}, 0},
-                                    {&column_sum, {386, 1536}, 0},  {0}};
+const struct op_case perf_flat[] = {{&simple, {20000000}, 0},
+                                    {&scale, {20000000}, 0},
+                                    {&sums, {20000000}, 0},
+                                    {&column_sum, {1024, 3072}, 0},
+                                    {&column_sum, {386, 384}, 0},
+                                    {&column_sum, {386, 1536}, 0},
+                                    {0}};

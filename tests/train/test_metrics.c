@@ -105,18 +105,35 @@ static void test_argmax_softmax(void **state) {
     assert_int_equal(best, 0);
 }
 
+static double factor(enum berth_schedule_kind kind, int64_t step, int64_t total, int64_t warmup, double least,
+                     double power) {
+    const struct berth_schedule s = {
+        .kind = kind, .total = total, .warmup = warmup, .min_ratio = least, .power = power};
+    return berth_schedule_factor(&s, step);
+}
+
 static void test_schedule(void **state) {
     (void)state;
     const double linear[] = {0.25, 0.5, 0.75, 1.0, 1.0, 5 / 6.0, 4 / 6.0, 3 / 6.0, 2 / 6.0, 1 / 6.0};
     for (int64_t step = 0; step < 10; step++) {
-        double l = berth_schedule_factor(BERTH_SCHEDULE_LINEAR, step, 10, 4);
-        double c = berth_schedule_factor(BERTH_SCHEDULE_CONSTANT, step, 10, 4);
+        double l = factor(BERTH_SCHEDULE_LINEAR, step, 10, 4, 0, 1);
+        double c = factor(BERTH_SCHEDULE_CONSTANT, step, 10, 4, 0, 1);
+        double p = factor(BERTH_SCHEDULE_POLYNOMIAL, step, 10, 4, 0.1, 2);
+        double x = step < 4 ? 0 : (double)(step - 4) / 6.0;
+        double cosine = step < 4 ? linear[step] : 0.2 + 0.8 * (1 + cos(3.14159265358979323846 * x)) / 2;
         if (fabs(l - linear[step]) > 1e-15) fail_msg("linear at step %d: %.17g", (int)step, l);
         if (c != (step < 4 ? linear[step] : 1.0)) fail_msg("constant at step %d: %.17g", (int)step, c);
+        double wanted = step < 4 ? linear[step] : 0.1 + 0.9 * (1 - x) * (1 - x);
+        if (fabs(p - wanted) > 1e-15) fail_msg("polynomial at step %d: %.17g", (int)step, p);
+        if (fabs(factor(BERTH_SCHEDULE_COSINE, step, 10, 4, 0.2, 1) - cosine) > 1e-14)
+            fail_msg("cosine at step %d", (int)step);
     }
-    assert_true(berth_schedule_factor(BERTH_SCHEDULE_LINEAR, 0, 8, 0) == 1.0);
-    assert_true(berth_schedule_factor(BERTH_SCHEDULE_LINEAR, 8, 8, 0) == 0.0);
-    assert_true(berth_schedule_factor(BERTH_SCHEDULE_LINEAR, 7, 8, 8) == 1.0);
+    assert_true(factor(BERTH_SCHEDULE_LINEAR, 0, 8, 0, 0, 1) == 1.0);
+    assert_true(factor(BERTH_SCHEDULE_LINEAR, 8, 8, 0, 0, 1) == 0.0);
+    assert_true(factor(BERTH_SCHEDULE_LINEAR, 7, 8, 8, 0, 1) == 1.0);
+    assert_true(factor(BERTH_SCHEDULE_INVERSE_SQRT, 4, 100, 4, 0, 1) == 1.0);
+    assert_true(fabs(factor(BERTH_SCHEDULE_INVERSE_SQRT, 16, 100, 4, 0, 1) - 0.5) < 1e-15);
+    assert_true(factor(BERTH_SCHEDULE_INVERSE_SQRT, 99, 100, 1, 0.3, 1) == 0.3);
 }
 
 int main(void) {

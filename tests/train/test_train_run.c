@@ -249,7 +249,10 @@ static void test_refused_settings(void **state) {
     static const struct {
         const char *override, *text;
     } bad[] = {
-        {"evaluate.every=10 s", "evaluate.every"},
+        {"freeze=[{select: pooler, until: 10 s}]", "freeze[0].until"},
+        {"train.groups=[{select: layers.9, lr: 1}]", "train.groups[0].select"},
+        {"stages=[{name: a, tasks: [nothing]}]", "stages[0].tasks"},
+        {"stages=[{name: a}, {name: a}]", "stages[1].name"},
         {"evaluate.metric=nothing", "neither 'mean' nor a task"},
         {"tasks.intent.metric=span_f1", "tasks.intent.metric"},
         {"model.max_length=64", "positions"},
