@@ -1,5 +1,5 @@
 /* test_tokenizer.c: ids, places and words equal to the reference's (tests/golden/tokenizer.tsv), for rows
- * written by hand, for random lines by digest, and for public vectors when BERTH_TEST_DATA is set. */
+ * written by hand, for random lines by digest. */
 #include <stdio.h>
 
 #include "text/support_golden.h"
@@ -97,45 +97,6 @@ static void threads_agree(void **state) {
         assert_memory_equal(&hashes[i], &alone, sizeof alone);
 }
 
-/* ------------------------------------------------------------------ public data */
-
-static void public_vectors(void **state) {
-    (void)state;
-    char *vocab = text_data_path("bert-vocab/bert-base-uncased-vocab.txt");
-    char *in_path = text_data_path("tokenizer-stress/llamacpp-bert-vectors/ggml-vocab-bert-bge.gguf.inp");
-    char *out_path = text_data_path("tokenizer-stress/llamacpp-bert-vectors/ggml-vocab-bert-bge.gguf.out");
-    if (vocab == NULL) skip();
-    struct berth_tokenizer *t = NULL;
-    struct berth_encoding e;
-    assert_done(berth_tokenizer_load_vocab(&t, vocab, NULL));
-    berth_encoding_init(&e);
-    size_t size = 0;
-    char *input = text_read(in_path, &size), *output = text_read(out_path, &size), *rest = output;
-    const char *mark = "\n__ggml_vocab_test__\n";
-    int cases = 0;
-    for (char *at = input, *next = NULL; at != NULL; at = next, cases++) {
-        char *line = strsep(&rest, "\n"), *end = strstr(at, mark);
-        int32_t want[MAX_IDS];
-        assert_non_null(line);
-        size_t wanted = text_numbers(line[0] == ' ' ? line + 1 : line, want, MAX_IDS);
-        size_t length = end == NULL ? strlen(at) : (size_t)(end - at);
-        if (end == NULL && length > 0 && at[length - 1] == '\n') length--;
-        berth_encoding_reset(&e);
-        assert_done(berth_tokenizer_encode(t, &e, at, length));
-        if (e.count != wanted || (wanted > 0 && memcmp(e.ids, want, wanted * sizeof *want) != 0))
-            fail_msg("input %d: %zu ids, expected %zu: %s", cases, e.count, wanted, line);
-        next = end == NULL ? NULL : end + strlen(mark);
-    }
-    assert_int_equal(cases, 47);
-    berth_encoding_deinit(&e);
-    berth_tokenizer_free(t);
-    free(input);
-    free(output);
-    free(vocab);
-    free(in_path);
-    free(out_path);
-}
-
 static int load_all(void **state) {
     static struct berth_tokenizer *of_setting[SETTINGS];
     for (int i = 0; i < SETTINGS; i++)
@@ -156,7 +117,6 @@ int main(void) {
         cmocka_unit_test(golden_rows),
         cmocka_unit_test(random_unicode_by_digest),
         cmocka_unit_test(threads_agree),
-        cmocka_unit_test(public_vectors),
-    };
+        };
     return cmocka_run_group_tests(tests, load_all, free_all);
 }
