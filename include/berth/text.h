@@ -106,6 +106,8 @@ struct berth_encode_options {
     int64_t stride;     /* ...each of which repeats this many tokens of the row before */
     bool characters;    /* offsets in characters instead of bytes */
     int threads;        /* 0: as many as parallel loops take */
+    const char *unit;   /* what an input is called in messages, and the number of the first; NULL: "input", from 0 */
+    int64_t first_number;
 };
 /* Rows back to back. Windows of one input follow one another, in the reference's order: for two texts that are
  * both too long, every window of the first with every one of the second. */
@@ -125,7 +127,7 @@ void berth_encoded_init(struct berth_encoded *e);
 void berth_encoded_deinit(struct berth_encoded *e);
 /* Replaces what `out` held; keeps its memory. Runs in parallel; rows come in the order of the inputs and are
  * the same for any number of threads. BERTH_E_USAGE when the options leave no room or the stride is not smaller
- * than a window, BERTH_E_FORMAT "input N: ..." (from 0) for one that the strategy cannot make fit (its one text
+ * than a window, BERTH_E_FORMAT "input N: ..." for one that the strategy cannot make fit (its one text
  * is too short, or it has no second one); of several the first is told. */
 berth_status berth_tokenizer_encode_batch(const struct berth_tokenizer *t, struct berth_encoded *out,
                                           const struct berth_text_input *inputs, size_t count,

@@ -157,7 +157,8 @@ static berth_status encode_block(const struct berth_tokenizer *t, struct block *
     b->rows.offset[0] = 0;
     for (size_t i = b->first; i < b->last; i++) {
         size_t rows = b->rows.rows;
-        BERTH_TRY_CTX(encode_input(t, &b->rows, w, &inputs[i], o), "input %zu", i);
+        BERTH_TRY_CTX(encode_input(t, &b->rows, w, &inputs[i], o), "%s %lld", o->unit != NULL ? o->unit : "input",
+                      (long long)i + o->first_number);
         for (; rows < b->rows.rows; rows++)
             b->rows.input[rows] = (int32_t)i;
     }
