@@ -130,6 +130,78 @@ template <bool WIDE, class T> static __device__ __forceinline__ void store_pack(
     }
 }
 
+/* The same with the choice at run time, for kernels where it costs nothing to speak of. */
+template <class T> static __device__ __forceinline__ void load_any(pack &p, const T *from, int n, bool wide) {
+    if (wide && n == PACK)
+        load_pack<true>(p, from, n);
+    else
+        load_pack<false>(p, from, n);
+}
+
+template <class T> static __device__ __forceinline__ void store_any(T *to, const pack &p, int n, bool wide) {
+    if (wide && n == PACK)
+        store_pack<true>(to, p, n);
+    else
+        store_pack<false>(to, p, n);
+}
+
+/* ------------------------------------------------------------------ loops over packs */
+
+/* Arrays as packs, one thread a pack: [rows, columns] where a row matters, else one long row. */
+struct pack_grid {
+    int64_t total;   /* packs in all */
+    int64_t columns; /* of a row */
+    uint32_t packs;  /* of a row; 0: one row only */
+    bool wide;
+};
+
+struct pack_place {
+    int64_t row, at; /* row, and the offset of the first element in the array */
+    uint32_t index;  /* pack within the row */
+    int64_t column;
+    int n; /* elements inside the row */
+};
+
+static inline pack_grid flat_packs(int64_t n, bool wide) {
+    return pack_grid{ceil_div(n, PACK), n, 0, wide};
+}
+
+static inline pack_grid row_packs(int64_t rows, int64_t columns, bool wide) {
+    return pack_grid{rows * ceil_div(columns, PACK), columns, (uint32_t)ceil_div(columns, PACK), wide};
+}
+
+/* 32-bit division is several times faster than 64-bit; launchers refuse more than PACKS_MOST packs of rows. */
+static const int64_t PACKS_MOST = (int64_t)1 << 31;
+
+static __device__ __forceinline__ pack_place place_of(const pack_grid &g, int64_t i) {
+    pack_place p;
+    p.row = g.packs == 0 ? 0 : (int64_t)((uint32_t)i / g.packs);
+    p.index = g.packs == 0 ? (uint32_t)i : (uint32_t)i - (uint32_t)p.row * g.packs;
+    p.column = g.packs == 0 ? i * PACK : (int64_t)p.index * PACK;
+    p.at = p.row * g.columns + p.column;
+    p.n = g.columns - p.column < PACK ? (int)(g.columns - p.column) : PACK;
+    return p;
+}
+
+enum { FLAT_THREADS = 256 };
+
+/* for (i over the packs of this thread) */
+#define EACH_PACK(i, grid)                                                                                     \
+    for (int64_t i = (int64_t)blockIdx.x * FLAT_THREADS + threadIdx.x; i < (grid).total;                       \
+         i += (int64_t)gridDim.x * FLAT_THREADS)
+
+template <class... P, class... A>
+static inline int launch_packs(void (*kernel)(P...), const pack_grid &g, berth_stream *stream, A... arguments) {
+    if (g.total == 0) return BERTH_CUDA_OK;
+    if (g.packs != 0 && g.total > PACKS_MOST) return BERTH_CUDA_E_SHAPE;
+    return launch(kernel, dim3(grid_of(g.total, FLAT_THREADS)), dim3(FLAT_THREADS), 0, stream, g, arguments...);
+}
+
+/* Alignment alone: for arrays without rows. */
+template <class... P> static inline bool wide_flat(const P *...arrays) {
+    return wide_rows(PACK, arrays...);
+}
+
 /* ------------------------------------------------------------------ sums in fixed order */
 
 static __device__ __forceinline__ float warp_sum(float x) {

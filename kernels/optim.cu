@@ -1,0 +1,43 @@
+/* optim.cu: the optimizers over flat arrays, one pass each; formulas in optim.c. A thread a pack of eight:
+ * AdamW moves 28 bytes a parameter. grad_scale is read on the device, so clipping needs no host round trip. */
+#include "common.cuh"
+
+struct adamw_args {
+    float lr, beta1, beta2, eps, decay, rest1, rest2, per1, per2;
+};
+
+static __global__ void adamw_kernel(pack_grid g, float *p, float *m, float *v, const float *grad,
+                                    const float *grad_scale, adamw_args c) {
+    const float scale = grad_scale[0];
+    EACH_PACK(i, g) {
+        const pack_place at = place_of(g, i);
+        pack param, mean, square, d;
+        load_any(param, p + at.at, at.n, g.wide);
+        load_any(mean, m + at.at, at.n, g.wide);
+        load_any(square, v + at.at, at.n, g.wide);
+        load_any(d, grad + at.at, at.n, g.wide);
+#pragma unroll
+        for (int k = 0; k < PACK; k++) {
+            const float x = scale * d.v[k];
+            mean.v[k] = c.beta1 * mean.v[k] + c.rest1 * x;
+            square.v[k] = c.beta2 * square.v[k] + c.rest2 * x * x;
+            param.v[k] -=
+                c.lr * (mean.v[k] * c.per1 / (sqrtf(square.v[k] * c.per2) + c.eps) + c.decay * param.v[k]);
+        }
+        store_any(p + at.at, param, at.n, g.wide);
+        store_any(m + at.at, mean, at.n, g.wide);
+        store_any(v + at.at, square, at.n, g.wide);
+    }
+}
+
+static int adamw(float *p, float *m, float *v, const float *g, const float *grad_scale, int64_t n, float lr,
+                 float beta1, float beta2, float eps, float decay, float correction1, float correction2,
+                 berth_stream *stream) {
+    const adamw_args c = {
+        lr, beta1, beta2, eps, decay, 1.0f - beta1, 1.0f - beta2, 1.0f / correction1, 1.0f / correction2};
+    return launch_packs(adamw_kernel, flat_packs(n, wide_flat(p, m, v, g)), stream, p, m, v, g, grad_scale, c);
+}
+
+BERTH_CUDA_TABLE(optim)(struct berth_ops *ops) {
+    ops->adamw = adamw;
+}

@@ -1,0 +1,119 @@
+/* reduce.cu: sums over many elements in a fixed order; see reduce.c.
+ *
+ * Column sums: column_sums.cuh. Flat sums: chunks of a length that follows from n alone, a block each, in
+ * double; the partial sums go to the stream's scratch and one block adds them. */
+#include "column_sums.cuh"
+
+enum { PARTS = 1024, PART_UNIT = 4096, SUM_WARPS = 8, FLAT_SUM_THREADS = SUM_WARPS * WARP };
+static_assert(PARTS * sizeof(double) <= BERTH_CUDA_SCRATCH, "the scratch holds all parts");
+
+template <class T, bool WIDE>
+static __global__ void column_sum_kernel(float *parts, const T *x, int64_t rows, int64_t columns,
+                                         int64_t chunk_rows) {
+    sum_chunk<1>(parts, rows, columns, chunk_rows, [&](pack(&value)[1], int64_t row, int64_t column, int n) {
+        load_pack<WIDE>(value[0], x + row * columns + column, n);
+    });
+}
+
+static size_t column_sum_workspace(int64_t rows, int64_t columns) {
+    return (size_t)(sum_chunks(rows) * columns) * sizeof(float);
+}
+
+template <class T>
+static int column_parts(float *parts, const void *x, int64_t rows, int64_t columns, berth_stream *stream) {
+    return launch(wide_rows(columns, x) ? column_sum_kernel<T, true> : column_sum_kernel<T, false>,
+                  sum_grid(rows, columns), dim3(SUM_THREADS), 0, stream, parts, (const T *)x, rows, columns,
+                  sum_chunk_rows(rows));
+}
+
+static int column_sum(float *out, const void *x, void *workspace, int64_t rows, int64_t columns, int accumulate,
+                      enum berth_dtype dtype, berth_stream *stream) {
+    float *parts = (float *)workspace;
+    int error = BERTH_CUDA_OK;
+    if (columns == 0) return BERTH_CUDA_OK;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CUDA_E_DTYPE;
+    if (rows > 0)
+        error = dtype == BERTH_F32 ? column_parts<float>(parts, x, rows, columns, stream)
+                                   : column_parts<bf16>(parts, x, rows, columns, stream);
+    return error != 0 ? error : sum_parts(out, parts, sum_chunks(rows), columns, columns, accumulate, stream);
+}
+
+/* ------------------------------------------------------------------ flat sums */
+
+static int64_t part_length(int64_t n) {
+    const int64_t least = ceil_div(n, PARTS);
+    return least <= PART_UNIT ? (int64_t)PART_UNIT : ceil_div(least, PART_UNIT) * PART_UNIT;
+}
+
+template <bool SQUARES>
+static __global__ void flat_sum_kernel(double *parts, const float *x, int64_t n, int64_t length, bool wide) {
+    BERTH_SHARED(double, met, [SUM_WARPS]);
+    const int64_t first = (int64_t)blockIdx.x * length, end = first + length < n ? first + length : n;
+    double sum = 0;
+    for (int64_t i = first + (int64_t)threadIdx.x * PACK; i < end; i += FLAT_SUM_THREADS * PACK) {
+        pack p;
+        load_any(p, x + i, end - i < PACK ? (int)(end - i) : PACK, wide);
+#pragma unroll
+        for (int j = 0; j < PACK; j++)
+            sum += SQUARES ? (double)p.v[j] * (double)p.v[j] : (double)p.v[j];
+    }
+    sum = block_sum<SUM_WARPS>(sum, met);
+    if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}
+
+static __device__ __forceinline__ double total_of(const double *parts, int count) {
+    BERTH_SHARED(double, met, [SUM_WARPS]);
+    double sum = 0;
+    for (int c = (int)threadIdx.x; c < count; c += FLAT_SUM_THREADS)
+        sum += parts[c];
+    return block_sum<SUM_WARPS>(sum, met);
+}
+
+static __global__ void finish_squares_kernel(double *out, const double *parts, int count) {
+    const double total = total_of(parts, count);
+    if (threadIdx.x == 0) out[0] = total;
+}
+
+static __global__ void finish_sum_kernel(float *out, const double *parts, int count, float scale,
+                                         int accumulate) {
+    const double total = total_of(parts, count);
+    if (threadIdx.x == 0) out[0] = (float)((double)scale * total + (accumulate ? (double)out[0] : 0.0));
+}
+
+static double *scratch_of(berth_stream *stream) {
+    return (double *)((const struct berth_cuda_stream *)stream)->scratch;
+}
+
+/* The parts of x in the stream's scratch; *count of them. */
+static int flat_parts(void (*kernel)(double *, const float *, int64_t, int64_t, bool), int *count,
+                      const float *x, int64_t n, berth_stream *stream) {
+    const int64_t length = part_length(n);
+    *count = (int)ceil_div(n, length);
+    if (*count == 0) return BERTH_CUDA_OK;
+    return launch(kernel, dim3((unsigned)*count), dim3(FLAT_SUM_THREADS), 0, stream, scratch_of(stream), x, n,
+                  length, wide_flat(x));
+}
+
+static int sum_squares(double *out, const float *x, int64_t n, berth_stream *stream) {
+    int count = 0;
+    const int error = flat_parts(flat_sum_kernel<true>, &count, x, n, stream);
+    if (error != 0) return error;
+    return launch(finish_squares_kernel, dim3(1), dim3(FLAT_SUM_THREADS), 0, stream, out, scratch_of(stream),
+                  count);
+}
+
+static int scaled_sum(float *out, const float *x, int64_t n, float scale, int accumulate,
+                      berth_stream *stream) {
+    int count = 0;
+    const int error = flat_parts(flat_sum_kernel<false>, &count, x, n, stream);
+    if (error != 0) return error;
+    return launch(finish_sum_kernel, dim3(1), dim3(FLAT_SUM_THREADS), 0, stream, out, scratch_of(stream), count,
+                  scale, accumulate);
+}
+
+BERTH_CUDA_TABLE(reduce)(struct berth_ops *ops) {
+    ops->column_sum_workspace = column_sum_workspace;
+    ops->column_sum = column_sum;
+    ops->sum_squares = sum_squares;
+    ops->scaled_sum = scaled_sum;
+}
