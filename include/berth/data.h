@@ -140,8 +140,8 @@ berth_status berth_scan_next(struct berth_scan *s, const struct berth_batch **ou
 
 /* ---- rows for prediction: adds [CLS] text [SEP] (pair [SEP]) to a batch, cut to max_length, with one item a
  * task: sentence-level tasks the sequence, token-level tasks each word (split at white space) that was not cut
- * off. Where a task compares texts (similarity) text and pair are added as two sequences in front of it, or instead of it
- * where all tasks do so; without a pair such a task has no item, and contrastive and mlm tasks never have one. All
+ * off, mlm tasks each [MASK]. Where a task compares texts (similarity, contrastive) text and pair are added as two
+ * sequences in front of it, or instead of it where all tasks do so; without a pair such a task has no item. All
  * sequences carry the same ordinal and row.
  * words: start and end byte of each white-space word, none where no task is token-level; owned by the
  * caller (free). words and word_count may be NULL. Words are encoded one by one when any of the tasks is token-level,

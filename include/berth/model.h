@@ -90,7 +90,7 @@ enum berth_head_reads { BERTH_READS_LAST, BERTH_READS_LAYER, BERTH_READS_MIX };
 
 /* 0 and NULL are what a head is without the setting, but for dropout. */
 struct berth_head {
-    struct berth_task task;     /* name, kind, labels; owned */
+    struct berth_task task;     /* name, kind, labels; owned. What a tagging task's scheme forbids is never answered */
     char *shares;               /* the head whose parameters it uses, of the same kind and labels; owned; NULL: own ones */
     enum berth_pooling pooling; /* sentence-level heads */
     enum berth_head_reads reads;
@@ -109,7 +109,6 @@ struct berth_head {
     float *class_weights;       /* [K] cross_entropy, focal: of a row's class; multilabel: of the positive side; owned */
     /* decisions */
     bool crf;                   /* tagging: a linear-chain CRF over the outputs, tags decided together (Viterbi) */
-    enum berth_scheme scheme;   /* tagging: transitions that it forbids are never answered */
     float threshold;            /* multilabel: probability from which a label is answered; 0: one half */
     /* indices of parameters, private to the model; -1: none */
     int weight, bias, first_mix, first_hidden, first_extra;
@@ -170,6 +169,7 @@ berth_status berth_model_allocate(struct berth_model *m, uint64_t seed) BERTH_CH
 int berth_model_find(const struct berth_model *m, const char *name); /* index of a parameter, -1: none */
 int berth_model_find_head(const struct berth_model *m, const char *name);
 int64_t berth_head_width(const struct berth_model *m, int head); /* columns of its outputs */
+float berth_head_threshold(const struct berth_head *head); /* multilabel: its own, or one half */
 int berth_head_owner(const struct berth_model *m, int head); /* the head whose parameters it uses: itself, or shared */
 /* Copies one parameter's values from or to host memory [count]. */
 berth_status berth_model_get(const struct berth_model *m, int parameter, float *to) BERTH_CHECKED;

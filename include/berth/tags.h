@@ -1,4 +1,4 @@
-/* tags.h: what tags of words mean: kinds and types, entities, schemes and the transitions that a scheme allows.
+/* tags.h: what tags of words mean: kinds and types, and the entities that they mark.
  *
  *     I  -city        a tag: its kind is the first letter, its type what stands behind the first '-'
  *
@@ -7,14 +7,14 @@
  *     berth_entities_begin(&c, tags, words, BERTH_SPANS_DEFAULT);
  *     while (berth_entity_next(&c, &e)) use(e.begin, e.end, e.type);
  *
- * The one place that knows: evaluation counts by it, prediction prints by it, decoding keeps to it. */
+ * The one place that knows: evaluation counts by it, prediction prints by it. Schemes: enum berth_tag_scheme. */
 #ifndef BERTH_TAGS_H
 #define BERTH_TAGS_H
 
 #include "berth/batch.h"
 
 struct berth_tag {
-    char kind;        /* B I E S O, or another first letter; an empty or missing tag is O */
+    char kind;        /* B I E S O (L and U of BILOU are E and S), or another first letter; a missing tag is O */
     const char *type; /* borrowed from the tag; "_" when there is none */
 };
 struct berth_tag berth_tag_read(const char *tag /* or NULL: outside */);
@@ -48,13 +48,5 @@ struct berth_span_counts {
 void berth_span_count(struct berth_span_counts *counts, const char *const *gold, const char *const *predicted,
                       size_t words, enum berth_spans spans);
 double berth_span_f1(const struct berth_span_counts *counts);
-
-/* The scheme that a list of labels is of: none when a label's kind is none of B I O (BIO) or B I E S O (BIOES).
- * BIOES when an E or an S is there; none, too, when there is neither a B nor an S. */
-enum berth_scheme { BERTH_SCHEME_NONE, BERTH_SCHEME_BIO, BERTH_SCHEME_BIOES };
-const char *berth_scheme_name(enum berth_scheme scheme); /* "none", "bio", "bioes" */
-enum berth_scheme berth_scheme_of(const struct berth_labels *labels);
-/* Whether `to` may follow `from` in a sentence; NULL: its begin (from) or its end (to). */
-bool berth_scheme_allows(enum berth_scheme scheme, const char *from, const char *to);
 
 #endif /* BERTH_TAGS_H */

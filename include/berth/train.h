@@ -126,6 +126,8 @@ struct berth_score { /* one number of an evaluation */
 struct berth_scores {
     struct berth_score *list;
     size_t count, capacity;
+    char *details; /* JSON, owned; NULL: none. {TASK: {"labels": [...], "confusion": [[...]]}} of classifications (gold
+                      by answered), {TASK: {"entities": [{"type", "gold", "predicted", "correct"}]}} of taggings */
 };
 void berth_scores_init(struct berth_scores *s);
 void berth_scores_deinit(struct berth_scores *s);
@@ -138,9 +140,14 @@ double berth_scores_find(const struct berth_scores *s, const char *task, const c
 /* A kind's metrics. own: the configuration's tasks.NAME.metric, or NULL: the kind's first. NULL: the kind has none of
  * that name; then *list is the names it has. */
 const char *berth_metric_of(enum berth_task_kind kind, const char *own, const char **list);
+struct berth_evaluate_options {
+    const char *const *metric_of; /* [tasks] */
+    int64_t batch_size;           /* sequences; it changes the loss of contrastive tasks and CoSENT, nothing else */
+    bool tune;                    /* choose the thresholds of multi-label heads by these rows and set them in the model */
+};
 berth_status berth_evaluate(struct berth_scores *out, struct berth_model *model, struct berth_tape *tape,
-                            const struct berth_data *data, enum berth_split split, const char *const *metric_of,
-                            int64_t batch_size) BERTH_CHECKED;
+                            const struct berth_data *data, enum berth_split split,
+                            const struct berth_evaluate_options *options) BERTH_CHECKED;
 
 /* ---- the run */
 struct berth_progress {

@@ -155,26 +155,64 @@ const struct berth_key berth_config_keys[] = {
      .help = "Rewrites the tags in another scheme while they are read; it needs tasks.NAME.scheme."},
     {.path = "tasks.*.mask", .type = BERTH_KEY_NUMBER, .min = 0.01, .max = 0.9, .default_value = "0.15", .unit = "share",
      .help = "mlm: share of the tokens to be told; of these 8 in 10 become [MASK], 1 in 10 another token, 1 in 10 stay."},
-    {.path = "tasks.*.pooling", .type = BERTH_KEY_CHOICE, ANY, .choices = "pooler|cls|mean",
-     .default_value = "pooler", .unit = "",
-     .help = "The sentence vector of a classification head: the pooler's output, the vector of [CLS], or "
-             "the mean over tokens."},
+    {.path = "tasks.*.head", .type = BERTH_KEY_STRING, ANY, .unit = "task",
+     .help = "Another task of the same type, whose head this one uses as well; their labels become one list."},
+    {.path = "tasks.*.pooling", .type = BERTH_KEY_CHOICE, ANY, .choices = "pooler|cls|mean", .unit = "",
+     .help = "The vector of a sentence: the pooler's output, the vector of [CLS], or the mean over tokens. Without it "
+             "mean for similarity and contrastive, else pooler."},
+    {.path = "tasks.*.layer", .type = BERTH_KEY_STRING, ANY, .default_value = "last", .unit = "layer",
+     .help = "The hidden states that the head reads: last, a layer's number (1 is the lowest, 0 the embeddings), or mix: "
+             "a learnt mean of all."},
+    {.path = "tasks.*.hidden_layers", .type = BERTH_KEY_INT, .min = 0, .max = 3, .default_value = "0", .unit = "layers",
+     .help = "Linear layers with an activation before the head's last one; for similarity and contrastive tasks a "
+             "projection of the sentence's vector."},
+    {.path = "tasks.*.hidden_size", .type = BERTH_KEY_INT, .min = 1, .max = 65536, .unit = "columns",
+     .help = "Their width. Without it the backbone's."},
+    {.path = "tasks.*.activation", .type = BERTH_KEY_CHOICE, ANY, .choices = "none|gelu|gelu_new|relu|silu|tanh",
+     .default_value = "tanh", .unit = "",
+     .help = "Behind each of them."},
     {.path = "tasks.*.dropout", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9, .unit = "share",
-     .help = "Dropout in front of the head. Without it the model's own holds."},
+     .help = "Dropout in front of the head's linear layers. Without it the model's own holds."},
+    {.path = "tasks.*.crf", .type = BERTH_KEY_BOOL, ANY, .default_value = "false", .unit = "",
+     .help = "tagging: a linear-chain conditional random field over the words of a sentence."},
+    {.path = "tasks.*.constrained", .type = BERTH_KEY_BOOL, ANY, .default_value = "true", .unit = "",
+     .help = "tagging: whether answers keep to the scheme of the tags, so that no I follows an O. It is known where "
+             "every training row keeps to it."},
+    {.path = "tasks.*.loss", .type = BERTH_KEY_CHOICE, ANY,
+     .choices = "cross_entropy|focal|bce|mse|l1|huber|cosent|ranking", .unit = "",
+     .help = "classification and tagging: cross_entropy (without this key) or focal. multilabel: bce or focal. "
+             "regression: mse, l1 or huber. similarity: mse, l1 or huber of the cosine, or cosent (their order). "
+             "contrastive: ranking among the batch's rows. mlm: cross_entropy."},
+    {.path = "tasks.*.focal_gamma", .type = BERTH_KEY_NUMBER, .min = 0, .max = 20, .default_value = "2", .unit = "",
+     .help = "focal: how much rows that are right already count less."},
+    {.path = "tasks.*.huber_delta", .type = BERTH_KEY_NUMBER, .min = 1e-6, .max = 1e6, .default_value = "1", .unit = "",
+     .help = "huber: errors up to this are squared, larger ones count linearly."},
+    {.path = "tasks.*.scale", .type = BERTH_KEY_NUMBER, .min = 1e-3, .max = 1e4, .default_value = "20", .unit = "",
+     .help = "cosent, ranking: factor of the cosines, one over the temperature."},
+    {.path = "tasks.*.symmetric", .type = BERTH_KEY_BOOL, ANY, .default_value = "false", .unit = "",
+     .help = "contrastive: whether each positive must find its anchor as well."},
+    {.path = "tasks.*.class_weights", .type = BERTH_KEY_STRINGS, ANY, .default_value = "none", .unit = "",
+     .help = "Weights of the classes in the loss: none, balanced (rows / (classes * rows of the class)), effective (by "
+             "the effective number of rows), or a list of LABEL=NUMBER. multilabel: of a label's presence; balanced is "
+             "rows without it / rows with it."},
+    {.path = "tasks.*.effective_beta", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .default_value = "0.999", .unit = "",
+     .help = "class_weights effective: (1 - beta) / (1 - beta^rows)."},
     {.path = "tasks.*.weight", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1e6, .default_value = "1",
      .unit = "",
      .help = "Factor of this task's loss, with weighting.method fixed."},
     {.path = "tasks.*.label_smoothing", .type = BERTH_KEY_NUMBER, .min = 0, .max = 0.9, .default_value = "0",
      .unit = "share",
-     .help = "Share of the target that is spread evenly over all labels."},
+     .help = "Share of the target that is spread evenly over all labels (multilabel: over yes and no)."},
     {.path = "tasks.*.metric", .type = BERTH_KEY_CHOICE, ANY, 
      .choices = "accuracy|macro_f1|micro_f1|weighted_f1|precision|recall|matthews|auc|span_f1|span_precision|"
-                "span_recall|strict_span_f1|token_f1|word_accuracy",
+                "span_recall|strict_span_f1|token_f1|word_accuracy|pearson|spearman|mse|mae|mrr|perplexity",
      .unit = "",
-     .help = "The task's own metric. classification: accuracy (without this key), macro_f1, micro_f1, weighted_f1, "
-             "precision and recall (means over classes), matthews, auc. tagging: span_f1 (without this key; entities "
-             "as conlleval counts them), span_precision, span_recall, strict_span_f1 (by the labels' scheme), token_f1 "
-             "(tags of words), accuracy."},
+     .help = "The task's own metric; the first is taken without this key. classification: accuracy, macro_f1, micro_f1, "
+             "weighted_f1, precision and recall (means over classes), matthews, auc. tagging: span_f1 (entities as "
+             "conlleval counts them), span_precision, span_recall, strict_span_f1 (by the labels' scheme), token_f1 "
+             "(tags of words), accuracy. multilabel: micro_f1, macro_f1, weighted_f1, precision, recall, accuracy (all "
+             "labels of a row), auc. regression: pearson, spearman, mse, mae. similarity: spearman, pearson, mse, mae. "
+             "contrastive: accuracy, mrr. mlm: perplexity, accuracy."},
 
     SECTION("sampling", "How training rows are drawn from the sources and put into batches."),
     {.path = "sampling.scheme", .type = BERTH_KEY_CHOICE, ANY, .choices = "proportional",

@@ -1,4 +1,4 @@
-/* tags.c: entities of tags, and what a scheme allows.
+/* tags.c: entities of tags.
  *
  * The default rule is conlleval's. With the kind and the type of a tag and of the tag before it:
  *
@@ -17,6 +17,7 @@ struct berth_tag berth_tag_read(const char *text) {
     struct berth_tag tag = {.kind = 'O', .type = "_"};
     if (text == NULL || text[0] == '\0') return tag;
     tag.kind = text[0];
+    if (text[1] == '-' || text[1] == '\0') tag.kind = text[0] == 'L' ? 'E' : text[0] == 'U' ? 'S' : text[0];
     const char *dash = strchr(text + 1, '-');
     const char *type = dash != NULL ? dash + 1 : text + 1;
     if (type[0] != '\0') tag.type = type;
@@ -110,36 +111,4 @@ void berth_span_count(struct berth_span_counts *counts, const char *const *gold,
 double berth_span_f1(const struct berth_span_counts *counts) {
     int64_t both = counts->gold + counts->predicted;
     return both > 0 ? 2.0 * (double)counts->correct / (double)both : 0.0;
-}
-
-/* ---- schemes */
-
-const char *berth_scheme_name(enum berth_scheme scheme) {
-    static const char *const NAMES[] = {"none", "bio", "bioes"};
-    BERTH_ASSERT((size_t)scheme < sizeof NAMES / sizeof NAMES[0]);
-    return NAMES[scheme];
-}
-
-enum berth_scheme berth_scheme_of(const struct berth_labels *labels) {
-    bool closes = false, opens = false;
-    for (size_t i = 0; i < labels->count; i++) {
-        const char *name = labels->names[i];
-        const char kind = berth_tag_read(name).kind;
-        const bool bare = name[0] != '\0' && name[1] == '\0'; /* "B", "I": without a type */
-        if (strcmp(name, "O") == 0) continue;
-        if (!is_one_of(kind, "BIES") || (!bare && name[1] != '-')) return BERTH_SCHEME_NONE;
-        closes |= is_one_of(kind, "ES");
-        opens |= is_one_of(kind, "BS");
-    }
-    return !opens ? BERTH_SCHEME_NONE : closes ? BERTH_SCHEME_BIOES : BERTH_SCHEME_BIO;
-}
-
-bool berth_scheme_allows(enum berth_scheme scheme, const char *from, const char *to) {
-    const struct berth_tag before = berth_tag_read(from), now = berth_tag_read(to);
-    if (scheme == BERTH_SCHEME_NONE) return true;
-    const bool goes_on =
-        is_one_of(now.kind, scheme == BERTH_SCHEME_BIOES ? "IE" : "I"); /* an entity that is open */
-    const bool open = is_one_of(before.kind, "BI");
-    if (goes_on) return open && same_type(before, now);
-    return scheme == BERTH_SCHEME_BIO || !open; /* BIOES: what is open goes on to its E */
 }

@@ -45,8 +45,9 @@ static berth_status evaluate(struct cli_model *m, const struct berth_config *con
             BERTH_FAIL_OUT(BERTH_E_USAGE, "eval: tasks.%s.metric: '%s' is no metric of a %s task; it has %s",
                            name, own, berth_task_kind_name(m->tasks[i].kind), known);
     }
-    BERTH_TRY_OUT(berth_evaluate(&scores, m->model, m->tape, data, split, metrics,
-                                 berth_config_int(config, "evaluate.batch_size")));
+    const struct berth_evaluate_options how = {.metric_of = metrics,
+                                               .batch_size = berth_config_int(config, "evaluate.batch_size")};
+    BERTH_TRY_OUT(berth_evaluate(&scores, m->model, m->tape, data, split, &how));
     if (scores.count == 0)
         BERTH_FAIL_OUT(BERTH_E_USAGE, "eval: no source of the configuration has a %s split",
                        berth_split_name(split));

@@ -85,11 +85,12 @@ static berth_status read_tags(const struct berth_task *task, struct cli_answer *
 /* Spreads a head's answers over the batch's lines. */
 static berth_status read_head(struct predictor *p, int head, const size_t *lines, size_t count) {
     const int64_t items = p->batch.items[head].count, width = berth_head_width(p->m.model, head);
-    const size_t elements = (size_t)(items * width);
-    BERTH_TRY(berth_grow(&p->host, &p->host_capacity, elements, sizeof p->host[0]));
     if (items > 0) {
+        const struct berth_tensor *outputs = p->logits[head];
+        const size_t elements = (size_t)(outputs->shape[0] * outputs->shape[1]);
+        BERTH_TRY(berth_grow(&p->host, &p->host_capacity, elements, sizeof p->host[0]));
         BERTH_TRY(
-            berth_device_download(p->m.device, p->host, p->logits[head]->data, elements * sizeof p->host[0]));
+            berth_device_download(p->m.device, p->host, outputs->data, elements * sizeof p->host[0]));
         BERTH_TRY(berth_device_synchronize(p->m.device));
         BERTH_TRY(berth_model_answer(p->m.model, head, p->host, items, &p->batch, &p->said));
     }
@@ -236,12 +237,15 @@ const struct cli_command cli_predict = {
                "is a model\n"
                "folder or a run folder (its best/).\n"
                "\n"
-               "tsv: for a classification head its label and probability, for a tagging head the tags of the "
-               "words (split\n"
-               "at white space), joined by spaces. json: {\"text\", \"heads\": {NAME: {\"label\", "
-               "\"probability\"} or\n"
-               "{\"tags\", \"entities\": [{\"type\", \"text\", \"start\", \"end\"}]}}}; start and end count "
-               "characters.",
+               "tsv: classification: its label and probability; tagging: the tags of the words (split at white\n"
+               "space), joined by spaces; multilabel: the labels above the head's threshold, joined by commas;\n"
+               "regression: the number; similarity and contrastive: the cosine of a pair; mlm: a token for each "
+               "[MASK].\n"
+               "json: {\"text\", \"heads\": {NAME: {\"label\", \"probability\"} or {\"tags\", \"entities\": "
+               "[{\"type\",\n"
+               "\"text\", \"start\", \"end\"}]} or {\"labels\", \"probabilities\"} or {\"value\"} or "
+               "{\"similarity\"} or\n"
+               "{\"tokens\", \"probabilities\"}}}; start and end count characters.",
     .options = options,
     .min_positional = 1,
     .max_positional = 2,

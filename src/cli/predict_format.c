@@ -38,9 +38,9 @@ struct answer_kind {
     enum berth_task_kind kind;
     void (*header)(struct berth_str *out, const struct berth_head *head);
     void (*tsv)(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
-                const struct cli_said *said);
+                const struct cli_said *said, const struct cli_model *m);
     void (*json)(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
-                 const struct cli_said *said);
+                 const struct cli_said *said, const struct cli_model *m);
 };
 
 static void class_header(struct berth_str *out, const struct berth_head *head) {
@@ -48,13 +48,15 @@ static void class_header(struct berth_str *out, const struct berth_head *head) {
 }
 
 static void class_tsv(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
-                      const struct cli_said *said) {
+                      const struct cli_said *said, const struct cli_model *m) {
+    (void)m;
     (void)a;
     berth_str_addf(out, "%s\t%.4f", head->task.labels.names[said->label[0]], (double)said->score[0]);
 }
 
 static void class_json(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
-                       const struct cli_said *said) {
+                       const struct cli_said *said, const struct cli_model *m) {
+    (void)m;
     (void)a;
     berth_str_add(out, "{\"label\": ");
     berth_str_add_json(out, head->task.labels.names[said->label[0]]);
@@ -66,7 +68,8 @@ static void name_header(struct berth_str *out, const struct berth_head *head) {
 }
 
 static void tags_tsv(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
-                     const struct cli_said *said) {
+                     const struct cli_said *said, const struct cli_model *m) {
+    (void)m;
     (void)head;
     for (size_t w = 0; w < a->word_count; w++)
         berth_str_addf(out, "%s%s", w ? " " : "", said->tags[w]);
@@ -96,7 +99,8 @@ static void add_entity(struct berth_str *out, const struct cli_answer *a, const 
 }
 
 static void tags_json(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
-                      const struct cli_said *said) {
+                      const struct cli_said *said, const struct cli_model *m) {
+    (void)m;
     struct berth_entity_cursor c;
     struct berth_entity e;
     (void)head;
@@ -112,9 +116,95 @@ static void tags_json(struct berth_str *out, const struct berth_head *head, cons
     berth_str_add(out, "]}");
 }
 
+/* The labels whose probability reaches the head's threshold, in their order. */
+static void labels_tsv(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
+                       const struct cli_said *said, const struct cli_model *m) {
+    bool first = true;
+    (void)a;
+    (void)m;
+    for (int64_t k = 0; k < said->width; k++) {
+        if (said->scores[k] < berth_head_threshold(head)) continue;
+        berth_str_addf(out, "%s%s", first ? "" : ",", head->task.labels.names[k]);
+        first = false;
+    }
+}
+
+static void labels_json(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
+                        const struct cli_said *said, const struct cli_model *m) {
+    (void)a;
+    (void)m;
+    for (int pass = 0; pass < 2; pass++) {
+        bool first = true;
+        berth_str_add(out, pass == 0 ? "{\"labels\": [" : "], \"probabilities\": [");
+        for (int64_t k = 0; k < said->width; k++) {
+            if (said->scores[k] < berth_head_threshold(head)) continue;
+            if (!first) berth_str_add(out, ", ");
+            first = false;
+            if (pass == 0)
+                berth_str_add_json(out, head->task.labels.names[k]);
+            else
+                berth_str_addf(out, "%.6g", (double)said->scores[k]);
+        }
+    }
+    berth_str_add(out, "]}");
+}
+
+static void number_tsv(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
+                       const struct cli_said *said, const struct cli_model *m) {
+    (void)head;
+    (void)a;
+    (void)m;
+    if (said->count > 0) berth_str_addf(out, "%.6g", (double)said->score[0]);
+}
+
+static void number_json(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
+                        const struct cli_said *said, const struct cli_model *m) {
+    (void)a;
+    (void)m;
+    berth_str_add(out, head->task.kind == BERTH_TASK_REGRESSION ? "{\"value\": " : "{\"similarity\": ");
+    if (said->count > 0)
+        berth_str_addf(out, "%.6g}", (double)said->score[0]);
+    else
+        berth_str_add(out, "null}");
+}
+
+/* "" where the table of embeddings is longer than the vocabulary. */
+static const char *token_text(const struct cli_model *m, int32_t token) {
+    const char *text = berth_tokenizer_token(m->tokenizer, token);
+    return text != NULL ? text : "";
+}
+
+static void words_tsv(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
+                      const struct cli_said *said, const struct cli_model *m) {
+    (void)head;
+    (void)a;
+    for (int64_t i = 0; i < said->count; i++)
+        berth_str_addf(out, "%s%s", i > 0 ? " " : "", token_text(m, said->label[i]));
+}
+
+static void words_json(struct berth_str *out, const struct berth_head *head, const struct cli_answer *a,
+                       const struct cli_said *said, const struct cli_model *m) {
+    (void)head;
+    (void)a;
+    berth_str_add(out, "{\"tokens\": [");
+    for (int64_t i = 0; i < said->count; i++) {
+        berth_str_add(out, i > 0 ? ", " : "");
+        berth_str_add_json(out, token_text(m, said->label[i]));
+    }
+    berth_str_add(out, "], \"probabilities\": [");
+    for (int64_t i = 0; i < said->count; i++)
+        berth_str_addf(out, "%s%.6g", i > 0 ? ", " : "", (double)said->score[i]);
+    berth_str_add(out, "]}");
+}
+
 static const struct answer_kind KINDS[] = {
     {BERTH_TASK_CLASSIFICATION, class_header, class_tsv, class_json},
     {BERTH_TASK_TAGGING, name_header, tags_tsv, tags_json},
+    {BERTH_TASK_MULTILABEL, name_header, labels_tsv, labels_json},
+    {BERTH_TASK_REGRESSION, name_header, number_tsv, number_json},
+    {BERTH_TASK_SIMILARITY, name_header, number_tsv, number_json},
+    {BERTH_TASK_CONTRASTIVE, name_header, number_tsv, number_json},
+    {BERTH_TASK_MLM, name_header, words_tsv, words_json},
 };
 
 static const struct answer_kind *kind_of(const struct berth_head *head) {
@@ -147,7 +237,7 @@ void cli_answer_tsv(struct berth_str *out, const struct cli_model *m, const bool
         if (!wanted[i]) continue;
         if (!first) berth_str_add(out, "\t");
         first = false;
-        kind_of(head)->tsv(out, head, a, &a->said[i]);
+        kind_of(head)->tsv(out, head, a, &a->said[i], m);
     }
     berth_str_add(out, "\n");
 }
@@ -170,7 +260,7 @@ void cli_answer_json(struct berth_str *out, const struct cli_model *m, const boo
         first = false;
         berth_str_add_json(out, head->task.name);
         berth_str_add(out, ": ");
-        kind_of(head)->json(out, head, a, &a->said[i]);
+        kind_of(head)->json(out, head, a, &a->said[i], m);
     }
     berth_str_add(out, "}}\n");
 }

@@ -35,7 +35,13 @@ static berth_status add_items(struct berth_batch *b, const struct row_encoder *e
         case BERTH_TASK_REGRESSION:
             BERTH_TRY(berth_batch_add_item(b, (int)t, (int32_t)(b->sequence_count - 1), BERTH_LABEL_MISSING));
             break;
-        default: /* compares two sequences, or answers nothing about a text */
+        case BERTH_TASK_MLM:
+            for (size_t i = 0; i < e->length; i++)
+                if (e->tokens[i] == berth_tokenizer_special(e->tokenizer).mask)
+                    BERTH_TRY(berth_batch_add_item(b, (int)t, (int32_t)(first_row + (int64_t)i),
+                                                   BERTH_LABEL_MISSING));
+            break;
+        default: /* compares two sequences */
             break;
         }
     }
@@ -55,7 +61,8 @@ static berth_status add_apart(struct berth_batch *b, struct row_encoder *e, cons
     BERTH_TRY(berth_batch_add_sequence(b, e->tokens + first, e->segments + first, (int64_t)(e->length - first),
                                        ordinal, 0, ordinal));
     for (size_t t = 0; t < task_count; t++)
-        if (tasks[t].kind == BERTH_TASK_SIMILARITY) BERTH_TRY(berth_batch_put_item(b, (int)t, &item));
+        if (tasks[t].kind == BERTH_TASK_SIMILARITY || tasks[t].kind == BERTH_TASK_CONTRASTIVE)
+            BERTH_TRY(berth_batch_put_item(b, (int)t, &item));
     return BERTH_OK;
 }
 

@@ -111,7 +111,7 @@ static berth_status copy_settings(struct berth_head *to, const struct berth_head
     to->huber_delta = from->huber_delta;
     to->scale = from->scale;
     to->symmetric = from->symmetric;
-    to->scheme = from->scheme;
+    to->task.scheme = from->task.scheme;
     shares = NULL;
     weights = NULL;
 out:

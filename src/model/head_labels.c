@@ -47,6 +47,10 @@ static berth_status answer(const struct berth_model *m, int head, const float *o
     return BERTH_OK;
 }
 
+float berth_head_threshold(const struct berth_head *head) {
+    return head->threshold > 0 ? head->threshold : 0.5f;
+}
+
 const struct head_kind head_kind_multilabel = {
     .kind = BERTH_TASK_MULTILABEL,
     .pools = true,

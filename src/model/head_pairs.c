@@ -125,18 +125,23 @@ static berth_status loss_ranking(struct berth_model *m, struct berth_tape *tape,
     return BERTH_OK;
 }
 
-static berth_status answer_nothing(const struct berth_model *m, int head, const float *outputs, int64_t count,
-                                   const int32_t *cu_items, int64_t groups, struct berth_answers *out) {
+/* outputs hold the vectors of all anchors, then of all positives: score is a pair's cosine, scores the anchor's vector. */
+static berth_status answer_cosine(const struct berth_model *m, int head, const float *outputs, int64_t count,
+                                  const int32_t *cu_items, int64_t groups, struct berth_answers *out) {
+    const int64_t size = out->width;
     (void)m;
     (void)head;
     (void)cu_items;
     (void)groups;
     for (int64_t i = 0; i < count; i++) {
+        double sum = 0;
+        for (int64_t k = 0; k < size; k++) {
+            sum += (double)outputs[i * size + k] * (double)outputs[(count + i) * size + k];
+            out->scores[i * size + k] = outputs[i * size + k];
+        }
         out->label[i] = -1;
-        out->score[i] = 0;
+        out->score[i] = (float)sum;
     }
-    for (int64_t i = 0; i < count * out->width; i++)
-        out->scores[i] = outputs[i];
     return BERTH_OK;
 }
 
@@ -161,5 +166,5 @@ const struct head_kind head_kind_contrastive = {
     .parameters = head_parameters_body,
     .forward = vectors,
     .loss = loss_ranking,
-    .answer = answer_nothing,
+    .answer = answer_cosine,
 };

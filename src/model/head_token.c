@@ -70,7 +70,7 @@ static berth_status read_tables(const struct berth_model *m, const struct berth_
         for (size_t j = 0; j < count; j++) {
             const char *from = i == CRF_TRANSITIONS ? names[j / k] : i == CRF_START ? NULL : names[j];
             const char *next = i == CRF_TRANSITIONS ? names[j % k] : i == CRF_START ? names[j] : NULL;
-            to[i][j] = berth_scheme_allows(h->scheme, from, next) ? (double)values[j] : -(double)INFINITY;
+            to[i][j] = berth_tag_allowed(h->task.scheme, from, next) ? (double)values[j] : -(double)INFINITY;
         }
         if (status == BERTH_OK) continue;
         free(values);
@@ -87,7 +87,7 @@ static berth_status answer(const struct berth_model *m, int head, const float *o
     struct tables t = {NULL, NULL, NULL};
     berth_status status = BERTH_OK;
     BERTH_TRY(answer_softmax(m, head, outputs, count, cu_items, groups, out));
-    if (!h->crf && h->scheme == BERTH_SCHEME_NONE) return BERTH_OK;
+    if (!h->crf && h->task.scheme == BERTH_TAGS_PLAIN) return BERTH_OK;
     BERTH_TRY_OUT(berth_calloc(&t.transitions, k * k + 2 * k, sizeof *t.transitions));
     t.start = t.transitions + k * k;
     t.end = t.start + k;

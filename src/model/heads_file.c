@@ -97,8 +97,8 @@ static berth_status read_word(int *out, const struct berth_json *j, int index, c
 
 static berth_status read_settings(struct berth_head *h, const struct berth_json *j, int index,
                                   const char *file) {
-    static const char *const SCHEMES[] = {"none", "bio", "bioes"};
     char path[64];
+    const char *text = NULL;
     int word = 0;
     for (int i = 0; i < SETTING_COUNT; i++) {
         char *to = (char *)h + SETTINGS[i].offset;
@@ -122,9 +122,10 @@ static berth_status read_settings(struct berth_head *h, const struct berth_json 
     h->reads = (enum berth_head_reads)word;
     BERTH_TRY(read_word(&word, j, index, "activation", ACTIVATIONS, 6, file));
     h->activation = (enum berth_activation)word;
-    BERTH_TRY(read_word(&word, j, index, "scheme", SCHEMES, 3, file));
-    h->scheme = (enum berth_scheme)word;
-    const char *text = NULL;
+    BERTH_TRY(berth_json_string_or(&text, j, at(path, index, "scheme"), "plain"));
+    h->task.scheme = berth_tag_scheme_find(text);
+    if (h->task.scheme == BERTH_TAG_SCHEME_COUNT)
+        BERTH_FAIL(BERTH_E_FORMAT, "%s: '%s' is '%s', which is no scheme of tags", file, path, text);
     BERTH_TRY(berth_json_string_or(&text, j, at(path, index, "loss"), ""));
     if (text[0] != '\0' && !berth_loss_parse(text, &h->loss))
         BERTH_FAIL(BERTH_E_FORMAT, "%s: '%s' is '%s', which is no loss", file, path, text);
@@ -231,7 +232,8 @@ static void write_settings(struct berth_str *s, const struct berth_head *h) {
     }
     if (h->reads != BERTH_READS_LAST) berth_str_addf(s, ", \"reads\": \"%s\"", READS[h->reads]);
     if (h->hidden_layers > 0) berth_str_addf(s, ", \"activation\": \"%s\"", ACTIVATIONS[h->activation]);
-    if (h->scheme != BERTH_SCHEME_NONE) berth_str_addf(s, ", \"scheme\": \"%s\"", berth_scheme_name(h->scheme));
+    if (h->task.scheme != BERTH_TAGS_PLAIN)
+        berth_str_addf(s, ", \"scheme\": \"%s\"", berth_tag_scheme_name(h->task.scheme));
     if (h->loss != BERTH_LOSS_OWN) berth_str_addf(s, ", \"loss\": \"%s\"", berth_loss_name(h->loss));
     if (h->shares != NULL) {
         berth_str_add(s, ", \"head\": ");

@@ -41,6 +41,31 @@ static void put_scores(struct eval_task *t, const struct berth_class_counts *c, 
     eval_put(t, "auc", auc);
 }
 
+/* {"labels": [...], "confusion": [[...]]}, gold by answered; not of more classes than a page can show. */
+static void put_details(struct eval_task *t, int64_t classes, int64_t count) {
+    enum { MOST = 100 };
+    const struct berth_labels *labels = &t->model->heads[t->head].task.labels;
+    if (classes > MOST) return;
+    berth_str_add(&t->details, "{\"labels\": [");
+    for (int64_t k = 0; k < classes; k++) {
+        berth_str_add(&t->details, k > 0 ? ", " : "");
+        berth_str_add_json(&t->details, labels->names[k]);
+    }
+    berth_str_add(&t->details, "], \"confusion\": [");
+    for (int64_t gold = 0; gold < classes; gold++) {
+        int64_t row[MOST] = {0};
+        for (int64_t i = 0; i < count; i++)
+            if (t->label[i] == gold) row[t->answers.label[i]]++;
+        for (int64_t k = 0; k < classes; k++)
+            berth_str_addf(&t->details, "%s%lld%s",
+                           k > 0      ? ", "
+                           : gold > 0 ? ", ["
+                                      : "[",
+                           (long long)row[k], k + 1 == classes ? "]" : "");
+    }
+    berth_str_add(&t->details, "]}");
+}
+
 static berth_status finish(struct eval_task *t) {
     berth_status status = BERTH_OK;
     const int64_t classes = berth_head_width(t->model, t->head);
@@ -63,6 +88,7 @@ static berth_status finish(struct eval_task *t) {
     }
     BERTH_TRY_OUT(class_auc(&auc, t, classes, rows));
     put_scores(t, &c, auc);
+    put_details(t, classes, rows);
 out:
     free(row_of);
     free(counts);

@@ -7,24 +7,29 @@
 
 #include "train/evaluate_priv.h"
 
+int64_t eval_row(const struct eval_task *t, const struct berth_batch *b, int64_t sequence) {
+    const struct eval_source *source = &t->sources[b->source[sequence]];
+    const int64_t row = b->source_row[sequence];
+    return source->row_base + (source->set->origin != NULL ? source->set->origin[row] : row);
+}
+
 berth_status eval_rows_begin(struct eval_task *t) {
-    const size_t rows = (size_t)t->set->rows;
-    BERTH_TRY(
-        berth_calloc(&t->outputs, rows * (size_t)berth_head_width(t->model, t->head), sizeof *t->outputs));
+    const size_t rows = (size_t)t->row_count;
+    if (t->width == 0) t->width = berth_head_width(t->model, t->head);
+    BERTH_TRY(berth_calloc(&t->outputs, rows * (size_t)t->width, sizeof *t->outputs));
     BERTH_TRY(berth_calloc(&t->parts, rows, sizeof *t->parts));
-    BERTH_TRY(berth_calloc(&t->label, rows, sizeof *t->label));
-    return BERTH_OK;
+    return berth_calloc(&t->label, rows, sizeof *t->label);
 }
 
 berth_status eval_rows_add(struct eval_task *t, const struct berth_batch *b, const float *outputs) {
     const struct berth_items *items = &b->items[t->head];
-    const int64_t width = berth_head_width(t->model, t->head);
+    const int64_t width = t->width;
     if (t->target == NULL && items->width > 0) {
         t->target_width = items->width;
-        BERTH_TRY(berth_calloc(&t->target, (size_t)(t->set->rows * items->width), sizeof *t->target));
+        BERTH_TRY(berth_calloc(&t->target, (size_t)(t->row_count * items->width), sizeof *t->target));
     }
     for (int64_t i = 0; i < items->count; i++) {
-        const int64_t row = b->source_row[items->index[i]];
+        const int64_t row = eval_row(t, b, items->index[i]);
         for (int64_t k = 0; k < width; k++)
             t->outputs[row * width + k] += outputs[i * width + k];
         t->parts[row]++;
@@ -36,10 +41,10 @@ berth_status eval_rows_add(struct eval_task *t, const struct berth_batch *b, con
 }
 
 berth_status eval_rows_join(struct eval_task *t, int64_t **row_of, int64_t *count) {
-    const int64_t width = berth_head_width(t->model, t->head);
+    const int64_t width = t->width;
     int64_t kept = 0;
-    BERTH_TRY(berth_calloc(row_of, (size_t)t->set->rows, sizeof **row_of));
-    for (int64_t row = 0; row < t->set->rows; row++) {
+    BERTH_TRY(berth_calloc(row_of, (size_t)t->row_count, sizeof **row_of));
+    for (int64_t row = 0; row < t->row_count; row++) {
         if (t->parts[row] == 0 || t->label[row] == BERTH_LABEL_MISSING) continue;
         for (int64_t k = 0; k < width; k++) {
             const float sum = t->outputs[row * width + k];

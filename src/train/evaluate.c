@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct eval_kind *const KINDS[] = {&eval_classification, &eval_tagging};
+static const struct eval_kind *const KINDS[] = {
+    &eval_classification, &eval_tagging,     &eval_multilabel, &eval_regression,
+    &eval_similarity,     &eval_contrastive, &eval_mlm,
+};
 
 static const struct eval_kind *kind_find(enum berth_task_kind kind) {
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
@@ -49,6 +52,7 @@ void berth_scores_init(struct berth_scores *s) {
 
 void berth_scores_deinit(struct berth_scores *s) {
     free(s->list);
+    free(s->details);
     memset(s, 0, sizeof *s);
 }
 
@@ -93,7 +97,7 @@ struct evaluator {
     struct berth_tape *tape;
     const struct berth_data *data;
     enum berth_split split;
-    struct eval_task *tasks;      /* [tasks]; kind NULL: its source has no such split */
+    struct eval_task *tasks;      /* [tasks] */
     double *frames;               /* [sources] frame accuracy; NaN: none */
     struct berth_tensor **logits; /* [tasks] */
     float *numbers;               /* host copy of outputs or losses */
@@ -133,44 +137,74 @@ static berth_status run_batch(struct evaluator *e, const struct berth_batch *b) 
     return BERTH_OK;
 }
 
-static berth_status begin_task(struct evaluator *e, size_t task, const struct berth_dataset *set,
-                               const char *metric) {
+/* Text rows of a set: packed ones, or with windows one for all windows of a text. */
+static int64_t text_rows(const struct berth_dataset *set) {
+    int64_t rows = set->origin == NULL ? set->rows : 0;
+    for (int64_t r = 0; set->origin != NULL && r < set->rows; r++)
+        if (set->origin[r] >= rows) rows = set->origin[r] + 1;
+    return rows;
+}
+
+static berth_status begin_task(struct evaluator *e, size_t task, const char *metric, bool tune) {
     struct eval_task *t = &e->tasks[task];
-    t->kind = kind_find(berth_data_task(e->data, task)->kind);
+    bool any = false;
     t->model = e->model;
     t->head = (int)task;
     t->metric = metric;
-    t->set = set;
+    t->tune = tune;
+    t->source_count = berth_data_source_count(e->data);
     berth_answers_init(&t->answers);
-    if (t->kind->has_verdict) BERTH_TRY(berth_calloc(&t->verdict, (size_t)set->rows, sizeof *t->verdict));
+    berth_str_init(&t->details);
+    BERTH_TRY(berth_calloc(&t->sources, t->source_count, sizeof *t->sources));
+    for (size_t s = 0; s < t->source_count; s++) {
+        const struct berth_source *source = berth_data_source(e->data, s);
+        if (!berth_data_task_reads(e->data, task, s) || !source->has[e->split]) continue;
+        t->sources[s] = (struct eval_source){
+            .set = &source->split[e->split], .row_base = t->row_count, .word_base = t->word_count};
+        t->row_count += text_rows(t->sources[s].set);
+        t->word_count += t->sources[s].set->word_count;
+        any = true;
+    }
+    if (!any) return BERTH_OK;
+    t->kind = kind_find(berth_data_task(e->data, task)->kind);
+    if (t->kind->has_verdict) BERTH_TRY(berth_calloc(&t->verdict, (size_t)t->row_count, sizeof *t->verdict));
     return t->kind->begin(t);
 }
 
-/* What is as long as the split; the values stay. */
 static void end_task(struct eval_task *t) {
     berth_answers_deinit(&t->answers);
+    berth_str_deinit(&t->details);
+    free(t->sources);
     free(t->verdict);
     free(t->outputs);
     free(t->parts);
     free(t->label);
     free(t->target);
     free(t->words);
-    t->verdict = NULL;
-    t->outputs = t->target = NULL;
-    t->parts = t->label = t->words = NULL;
 }
 
-static double frame_accuracy(const struct evaluator *e, size_t source, int64_t rows) {
-    int64_t all = 0, right = 0;
+static berth_status finish_task(struct eval_task *t) {
+    BERTH_TRY(t->kind->finish(t));
+    eval_put(t, "loss", t->loss_items > 0 ? t->loss / (double)t->loss_items : (double)NAN);
+    eval_put(t, "rows", (double)t->rows);
+    return BERTH_OK;
+}
+
+static double frame_accuracy(const struct evaluator *e, size_t source) {
+    int64_t all = 0, right = 0, rows = 0;
+    for (size_t i = 0; i < berth_data_task_count(e->data); i++)
+        if (e->tasks[i].kind != NULL && e->tasks[i].sources[source].set != NULL)
+            rows = text_rows(e->tasks[i].sources[source].set);
     for (int64_t row = 0; row < rows; row++) {
         int judged = 0;
         bool complete = true, good = true;
         for (size_t i = 0; i < berth_data_task_count(e->data); i++) {
-            const uint8_t *verdict = e->tasks[i].verdict;
-            if (!berth_data_task_reads(e->data, i, source) || verdict == NULL) continue;
+            const struct eval_task *t = &e->tasks[i];
+            if (t->verdict == NULL || t->sources[source].set == NULL) continue;
+            const uint8_t verdict = t->verdict[t->sources[source].row_base + row];
             judged++;
-            complete = complete && verdict[row] != VERDICT_NONE;
-            good = good && verdict[row] == VERDICT_RIGHT;
+            complete = complete && verdict != VERDICT_NONE;
+            good = good && verdict == VERDICT_RIGHT;
         }
         if (judged < 2) return (double)NAN;
         all += complete;
@@ -179,34 +213,17 @@ static double frame_accuracy(const struct evaluator *e, size_t source, int64_t r
     return all > 0 ? (double)right / (double)all : (double)NAN;
 }
 
-static berth_status run_source(struct evaluator *e, size_t source, const char *const *metric_of,
-                               int64_t batch_size) {
+static berth_status run_source(struct evaluator *e, size_t source, int64_t batch_size) {
     berth_status status = BERTH_OK;
     struct berth_scan *scan = NULL;
     const struct berth_batch *batch = NULL;
-    const size_t tasks = berth_data_task_count(e->data);
-    const struct berth_dataset *set = &berth_data_source(e->data, source)->split[e->split];
-    for (size_t i = 0; i < tasks; i++) {
-        if (berth_data_task_reads(e->data, i, source) && set->labels[i] != NULL)
-            BERTH_TRY_OUT(begin_task(e, i, set, metric_of[i]));
-    }
     BERTH_TRY_OUT(berth_scan_create(&scan, e->data, source, e->split, batch_size));
     for (;;) {
         BERTH_TRY_OUT(berth_scan_next(scan, &batch));
         if (batch == NULL) break;
         BERTH_TRY_OUT(run_batch(e, batch));
     }
-    for (size_t i = 0; i < tasks; i++) {
-        struct eval_task *t = &e->tasks[i];
-        if (t->kind == NULL || t->set != set) continue;
-        BERTH_TRY_OUT(t->kind->finish(t));
-        eval_put(t, "loss", t->loss_items > 0 ? t->loss / (double)t->loss_items : (double)NAN);
-        eval_put(t, "rows", (double)t->rows);
-    }
-    e->frames[source] = frame_accuracy(e, source, set->rows);
 out:
-    for (size_t i = 0; i < tasks; i++)
-        if (e->tasks[i].set == set) end_task(&e->tasks[i]);
     berth_scan_free(scan);
     return status;
 }
@@ -260,16 +277,37 @@ static berth_status report(struct berth_scores *out, const struct evaluator *e) 
     return tasks > 0 ? scores_add(out, "mean", e->split, "metric", sum / (double)tasks) : BERTH_OK;
 }
 
-static bool is_wanted(const struct berth_data *data, size_t source, enum berth_split split) {
-    for (size_t i = 0; i < berth_data_task_count(data); i++) {
-        if (berth_data_task_reads(data, i, source)) return berth_data_source(data, source)->has[split];
-    }
+static bool is_wanted(const struct evaluator *e, size_t source) {
+    for (size_t i = 0; i < berth_data_task_count(e->data); i++)
+        if (e->tasks[i].kind != NULL && e->tasks[i].sources[source].set != NULL) return true;
     return false;
 }
 
+/* {"intent": {...}, "slots": {...}}: what the kinds told. */
+static berth_status gather_details(struct berth_scores *out, const struct evaluator *e) {
+    struct berth_str s;
+    bool first = true;
+    berth_str_init(&s);
+    berth_str_add(&s, "{");
+    for (size_t i = 0; i < berth_data_task_count(e->data); i++) {
+        const struct berth_str *details = &e->tasks[i].details;
+        if (e->tasks[i].kind == NULL || details->length == 0) continue;
+        berth_str_add(&s, first ? "" : ", ");
+        first = false;
+        berth_str_add_json(&s, berth_data_task(e->data, i)->name);
+        berth_str_add(&s, ": ");
+        berth_str_add(&s, details->data);
+        s.failed = s.failed || details->failed;
+    }
+    berth_str_add(&s, "}");
+    free(out->details);
+    out->details = NULL;
+    return berth_str_take(&s, &out->details);
+}
+
 berth_status berth_evaluate(struct berth_scores *out, struct berth_model *model, struct berth_tape *tape,
-                            const struct berth_data *data, enum berth_split split, const char *const *metric_of,
-                            int64_t batch_size) {
+                            const struct berth_data *data, enum berth_split split,
+                            const struct berth_evaluate_options *options) {
     berth_status status = BERTH_OK;
     const size_t tasks = berth_data_task_count(data), sources = berth_data_source_count(data);
     struct evaluator e = {.model = model, .tape = tape, .data = data, .split = split};
@@ -278,12 +316,19 @@ berth_status berth_evaluate(struct berth_scores *out, struct berth_model *model,
     BERTH_TRY_OUT(berth_calloc(&e.tasks, tasks, sizeof *e.tasks));
     BERTH_TRY_OUT(berth_calloc(&e.logits, tasks, sizeof *e.logits));
     BERTH_TRY_OUT(berth_calloc(&e.frames, sources, sizeof *e.frames));
-    for (size_t s = 0; s < sources; s++) {
-        e.frames[s] = (double)NAN;
-        if (is_wanted(data, s, split)) BERTH_TRY_OUT(run_source(&e, s, metric_of, batch_size));
-    }
+    for (size_t i = 0; i < tasks; i++)
+        BERTH_TRY_OUT(begin_task(&e, i, options->metric_of[i], options->tune));
+    for (size_t s = 0; s < sources; s++)
+        if (is_wanted(&e, s)) BERTH_TRY_OUT(run_source(&e, s, options->batch_size));
+    for (size_t i = 0; i < tasks; i++)
+        if (e.tasks[i].kind != NULL) BERTH_TRY_OUT(finish_task(&e.tasks[i]));
+    for (size_t s = 0; s < sources; s++)
+        e.frames[s] = frame_accuracy(&e, s);
     BERTH_TRY_OUT(report(out, &e));
+    BERTH_TRY_OUT(gather_details(out, &e));
 out:
+    for (size_t i = 0; e.tasks != NULL && i < tasks; i++)
+        end_task(&e.tasks[i]);
     free(e.tasks);
     free(e.logits);
     free(e.frames);

@@ -40,6 +40,10 @@ static void weigh_tasks(struct berth_trainer *t) {
         t->active[i + 1] = t->items[i] > 0 && trained[i];
         t->active[0] |= t->active[i + 1];
     }
+    for (size_t i = 0; i <= t->task_count; i++)
+        t->owners[i] = i == 0 && t->active[0];
+    for (size_t i = 0; i < t->task_count; i++)
+        t->owners[berth_head_owner(t->model, (int)i) + 1] |= t->active[i + 1];
     const struct weighting_step step = weighting_step_of(t);
     t->weighting.kind->weights(&t->weighting, &step, t->weights);
 }
@@ -112,7 +116,7 @@ static berth_status update_parameters(struct berth_trainer *t) {
     t->lr = r->lr * factor;
     t->grad_norm = 0;
     if (!t->active[0]) return BERTH_OK;
-    berth_status status = berth_store_step(t->store, factor, t->active, &t->grad_norm);
+    berth_status status = berth_store_step(t->store, factor, t->owners, &t->grad_norm);
     if (status == BERTH_E_NUMERIC)
         BERTH_FAIL(BERTH_E_NUMERIC,
                    "step %lld: the gradient's norm is %s; nothing was changed; last checkpoint: %s",

@@ -164,47 +164,25 @@ berth_status model_build_order(struct berth_model *m, const char *const *names, 
     return BERTH_OK;
 }
 
-/* A task's head as the configuration describes it; views of the data's names and labels. */
-static berth_status describe_head(struct berth_head *head, const struct berth_model *m,
-                                  const struct berth_config *c, const struct berth_task *task) {
-    memset(head, 0, sizeof *head);
-    head->task = *task;
-    head->dropout = -1.0f;
-    if (berth_config_has_f(c, "tasks.%s.dropout", task->name))
-        head->dropout = (float)berth_config_number_f(c, "tasks.%s.dropout", task->name);
-    head->label_smoothing = (float)berth_config_number_f(c, "tasks.%s.label_smoothing", task->name);
-    const char *pooling = berth_config_string_f(c, "tasks.%s.pooling", task->name);
-    BERTH_ASSERT_MSG(berth_pooling_parse(pooling, &head->pooling), "pooling '%s'", pooling);
-    if (berth_task_kind_pools(task->kind) && head->pooling == BERTH_POOL_POOLER && !m->config.pooler) {
-        char path[128];
-        snprintf(path, sizeof path, "tasks.%s.pooling", task->name);
-        return berth_config_fail(c, path,
-                                 "this %s backbone has no pooler; take mean or cls, or give it a fresh one: "
-                                 "model.pooler: new",
-                                 m->config.model_type);
-    }
-    return BERTH_OK;
-}
-
 berth_status model_build_heads(struct berth_model *m, const struct berth_config *c,
                                const struct berth_data *data) {
     berth_status status = BERTH_OK;
-    size_t count = berth_data_task_count(data);
+    size_t count = berth_data_task_count(data), most = 1;
     const char **names = NULL;
+    float *weights = NULL; /* of the head at hand */
+    for (size_t i = 0; i < count; i++)
+        if (berth_data_task(data, i)->labels.count > most) most = berth_data_task(data, i)->labels.count;
     BERTH_TRY_OUT(berth_calloc(&names, count, sizeof *names));
+    BERTH_TRY_OUT(berth_calloc(&weights, most, sizeof *weights));
     for (size_t i = 0; i < count; i++) {
-        struct berth_head head;
-        const struct berth_task *task = berth_data_task(data, i);
-        names[i] = task->name;
-        BERTH_TRY_OUT(describe_head(&head, m, c, task));
+        struct berth_head head; /* views of the data's names and labels */
+        names[i] = berth_data_task(data, i)->name;
+        BERTH_TRY_OUT(head_from_config(&head, weights, m, c, data, i));
         BERTH_TRY_OUT(berth_model_add_head(m, &head));
-        struct berth_head *kept = &m->heads[berth_model_find_head(m, task->name)];
-        kept->pooling = head.pooling; /* one that came with the model takes the configuration's settings */
-        kept->dropout = head.dropout;
-        kept->label_smoothing = head.label_smoothing;
     }
     BERTH_TRY_OUT(model_build_order(m, names, count));
 out:
     free(names);
+    free(weights);
     return status;
 }

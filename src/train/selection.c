@@ -47,10 +47,12 @@ static berth_status export_model(struct berth_trainer *t) {
     return BERTH_OK;
 }
 
+/* Thresholds of multi-label heads are chosen by the dev rows, each time anew: an export holds those of its evaluation. */
 static berth_status evaluate_dev(struct berth_trainer *t, struct berth_scores *out) {
+    const struct berth_evaluate_options options = {
+        .metric_of = t->recipe.metric_of, .batch_size = t->recipe.evaluate_batch, .tune = true};
     berth_store_exchange(t->store);
-    berth_status status = berth_evaluate(out, t->model, t->tape, t->data, BERTH_DEV, t->recipe.metric_of,
-                                         t->recipe.evaluate_batch);
+    berth_status status = berth_evaluate(out, t->model, t->tape, t->data, BERTH_DEV, &options);
     berth_store_exchange(t->store);
     return status;
 }
@@ -166,6 +168,8 @@ static bool names_test(const struct berth_trainer *t) {
 static berth_status score_test(struct berth_trainer *t) {
     berth_status status = BERTH_OK;
     struct berth_model *best = NULL;
+    const struct berth_evaluate_options options = {.metric_of = t->recipe.metric_of,
+                                                   .batch_size = t->recipe.evaluate_batch};
     if (!names_test(t)) return BERTH_OK;
     BERTH_TRY_OUT(open_test(t));
     BERTH_TRY_OUT(berth_model_load(&best, t->device, t->folder.best));
@@ -173,8 +177,7 @@ static berth_status score_test(struct berth_trainer *t) {
     if (status != BERTH_OK) berth_error_context(status, "%s", t->folder.best);
     BERTH_TRY_OUT(status);
     BERTH_TRY_OUT(berth_model_allocate(best, t->recipe.seed));
-    BERTH_TRY_OUT(berth_evaluate(&t->test_scores, best, t->tape, t->test_data, BERTH_TEST, t->recipe.metric_of,
-                                 t->recipe.evaluate_batch));
+    BERTH_TRY_OUT(berth_evaluate(&t->test_scores, best, t->tape, t->test_data, BERTH_TEST, &options));
     BERTH_TRY_OUT(record_scores(t, t->state.best_step, &t->test_scores, false));
 out:
     berth_model_free(best);

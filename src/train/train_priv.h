@@ -182,7 +182,8 @@ struct berth_trainer {
     uint64_t *digests; /* [parameter_count] of the frozen ones, as they were when they froze; 0: trained */
     size_t task_count; /* tasks of the configuration = heads of the model, same order */
     const char **task_names;
-    bool *active;       /* [task_count + 1] owners that take part in the step at hand: 0 backbone, i+1 head i */
+    bool *active;       /* [task_count + 1] what takes part in the step at hand: 0 anything, i+1 task i */
+    bool *owners;       /* [task_count + 1] whose parameters: 0 the backbone's, i+1 head i's, which tasks may share */
     double *weights;    /* [task_count] w_t of the step at hand */
     double *share;      /* [task_count] */
     int64_t *items;     /* [task_count] labelled items of the step at hand */
@@ -404,6 +405,17 @@ berth_status scores_add(struct berth_scores *s, const char *task, enum berth_spl
 /* The static text equal to a metric's name; NULL: no such metric. */
 const char *scores_metric_name(const char *name);
 bool scores_lower_is_better(const char *metric);
+
+/* ---- head_config.c */
+/* A task's head as the configuration describes it: views of the data's texts and labels; class weights, where there are,
+ * in `weights` [K], which is the caller's. */
+berth_status head_from_config(struct berth_head *head, float *weights, const struct berth_model *m,
+                              const struct berth_config *c, const struct berth_data *data, size_t index) BERTH_CHECKED;
+/* Where tasks share heads: all tasks, those of one head with the labels of all of them (or those of the known head).
+ * *out NULL: no task shares. Owned by the caller. */
+berth_status shared_tasks(struct berth_task **out, const struct berth_config *c, const struct berth_data *data,
+                          const struct berth_task *known, size_t known_count) BERTH_CHECKED;
+void shared_tasks_free(struct berth_task *tasks, size_t count);
 
 /* ---- model_build.c */
 /* Gives the model the configuration's heads, in its order, with the data's labels. */

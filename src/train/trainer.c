@@ -16,6 +16,7 @@ static berth_status allocate_state(struct berth_trainer *t) {
     size_t n = t->task_count;
     struct run_state *s = &t->state;
     BERTH_TRY(berth_calloc(&t->active, n + 1, sizeof *t->active));
+    BERTH_TRY(berth_calloc(&t->owners, n + 1, sizeof *t->owners));
     BERTH_TRY(berth_calloc(&t->weights, n, sizeof *t->weights));
     BERTH_TRY(berth_calloc(&t->share, n, sizeof *t->share));
     BERTH_TRY(berth_calloc(&t->items, n, sizeof *t->items));
@@ -54,12 +55,19 @@ static berth_status check_sources(const struct berth_trainer *t) {
 
 static berth_status build_model(struct berth_trainer *t) {
     berth_status status = BERTH_OK;
-    struct berth_task *known = NULL;
+    struct berth_task *known = NULL, *shared = NULL;
     size_t known_count = 0;
     BERTH_TRY_OUT(berth_model_from_config(&t->model, &t->tokenizer, t->device, t->config));
     BERTH_TRY_OUT(model_build_known(&known, &known_count, t->model, t->config));
     BERTH_TRY_OUT(berth_data_open(&t->data, t->config, t->tokenizer, known, known_count,
                                   1u << BERTH_TRAIN | 1u << BERTH_DEV));
+    BERTH_TRY_OUT(shared_tasks(&shared, t->config, t->data, known, known_count));
+    if (shared != NULL) { /* what was packed is there: the rows are read under the joined labels */
+        berth_data_free(t->data);
+        t->data = NULL;
+        BERTH_TRY_OUT(berth_data_open(&t->data, t->config, t->tokenizer, shared, t->task_count,
+                                      1u << BERTH_TRAIN | 1u << BERTH_DEV));
+    }
     BERTH_TRY_OUT(check_sources(t));
     BERTH_TRY_OUT(model_build_heads(t->model, t->config, t->data));
     BERTH_TRY_OUT(berth_model_allocate(t->model, t->recipe.seed));
@@ -67,6 +75,7 @@ static berth_status build_model(struct berth_trainer *t) {
     for (size_t i = 0; i < t->task_count; i++)
         t->task_names[i] = berth_data_task(t->data, i)->name;
 out:
+    shared_tasks_free(shared, t->task_count);
     free(known);
     return status;
 }
@@ -110,6 +119,7 @@ void berth_trainer_free(struct berth_trainer *t) {
     run_folder_deinit(&t->folder);
     free(t->checkpoint);
     free(t->active);
+    free(t->owners);
     free(t->weights);
     free(t->share);
     free(t->items);

@@ -59,7 +59,7 @@ static void values_and_defaults(void **state) {
     assert_string_equal(berth_config_string(c, "train.schedule"), "linear");
     assert_true(berth_config_number_f(c, "tasks.%s.weight", "mood") == 0.5);
     assert_true(berth_config_number_f(c, "tasks.%s.weight", "intent") == 1.0);
-    assert_string_equal(berth_config_string_f(c, "tasks.%s.pooling", "mood"), "pooler");
+    assert_string_equal(berth_config_string_f(c, "tasks.%s.layer", "mood"), "last");
     assert_string_equal(berth_config_string(c, "freeze[1].select"), "layers.0-2");
     berth_config_free(c);
     berth_config_free(NULL);

@@ -44,7 +44,7 @@ static void add_tags(struct berth_model *m, const char *name, bool crf) {
     small_head(&h, name, BERTH_TASK_TAGGING, BERTH_POOL_CLS, 0);
     for (int i = 0; i < 5; i++)
         check_ok(berth_labels_add(&h.task.labels, TAGS[i], NULL));
-    h.scheme = BERTH_SCHEME_BIO;
+    h.task.scheme = BERTH_TAGS_BIO;
     h.crf = crf;
     check_ok(berth_model_add_head(m, &h));
     berth_task_deinit(&h.task);
@@ -471,7 +471,7 @@ static void settings_and_values_come_back(void **state) {
                     x->loss == y->loss);
         assert_true(x->focal_gamma == y->focal_gamma && x->huber_delta == y->huber_delta &&
                     x->scale == y->scale && x->symmetric == y->symmetric && x->crf == y->crf &&
-                    x->scheme == y->scheme && x->threshold == y->threshold &&
+                    x->task.scheme == y->task.scheme && x->threshold == y->threshold &&
                     x->label_smoothing == y->label_smoothing);
         assert_true(x->hidden_layers == 0 || x->activation == y->activation);
         assert_true((x->shares == NULL) == (y->shares == NULL) &&
@@ -569,7 +569,7 @@ static void answers_keep_to_the_scheme(void **state) {
                 for (int32_t i = cu[g]; i < cu[g + 1]; i++) {
                     int32_t plain = 0;
                     const char *before = i > cu[g] ? h->task.labels.names[a.label[i - 1]] : NULL;
-                    broken += !berth_scheme_allows(BERTH_SCHEME_BIO, before, h->task.labels.names[a.label[i]]);
+                    broken += !berth_tag_allowed(BERTH_TAGS_BIO, before, h->task.labels.names[a.label[i]]);
                     berth_argmax_softmax(z + i * 5, 5, &plain, NULL);
                     free_choice += plain != a.label[i];
                 }

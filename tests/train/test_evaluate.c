@@ -55,8 +55,9 @@ static void evaluate_with(struct world *w, struct world_run *r, struct berth_sco
     answer_always(r->trainer->model, "slots", slots_answer);
     answer_always(r->trainer->model, "feeling", "good");
     berth_scores_init(s);
-    assert_done(berth_evaluate(s, r->trainer->model, r->trainer->tape, r->trainer->data, BERTH_DEV,
-                               r->trainer->recipe.metric_of, r->trainer->recipe.evaluate_batch));
+    const struct berth_evaluate_options how = {.metric_of = r->trainer->recipe.metric_of,
+                                               .batch_size = r->trainer->recipe.evaluate_batch};
+    assert_done(berth_evaluate(s, r->trainer->model, r->trainer->tape, r->trainer->data, BERTH_DEV, &how));
 }
 
 /* Labels that training never saw, and a sentence that is longer than max_length = 8 (six words and two marks).
@@ -132,8 +133,8 @@ static void test_own_metric(void **state) {
     answer_always(r.trainer->model, "intent", "weather");
     answer_always(r.trainer->model, "slots", "O");
     berth_scores_init(&s);
-    assert_done(berth_evaluate(&s, r.trainer->model, r.trainer->tape, r.trainer->data, BERTH_DEV,
-                               r.trainer->recipe.metric_of, 4));
+    const struct berth_evaluate_options how = {.metric_of = r.trainer->recipe.metric_of, .batch_size = 4};
+    assert_done(berth_evaluate(&s, r.trainer->model, r.trainer->tape, r.trainer->data, BERTH_DEV, &how));
     expect(&s, "slots", "accuracy", 14 / 25.0);
     expect(&s, "mean", "metric", (0.5 + 14 / 25.0) / 2);
     assert_true(isnan(berth_scores_find(&s, "feeling", "accuracy")));
