@@ -3,7 +3,7 @@
 
 template <class T>
 static __global__ void dropout_kernel(pack_grid g, T *y, const T *x, struct berth_dropout d, float keep_scale) {
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         pack p;
         load_any(p, x + at.at, at.n, g.wide);

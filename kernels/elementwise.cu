@@ -2,7 +2,7 @@
 #include "common.cuh"
 
 static __global__ void fill_kernel(pack_grid g, float *x, float value) {
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         pack p;
 #pragma unroll
@@ -15,7 +15,7 @@ static __global__ void fill_kernel(pack_grid g, float *x, float value) {
 /* y[i] = dloss[0] * factor */
 static __global__ void broadcast_kernel(pack_grid g, float *y, const float *dloss, float factor) {
     const float value = dloss[0] * factor;
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         pack p;
 #pragma unroll
@@ -26,7 +26,7 @@ static __global__ void broadcast_kernel(pack_grid g, float *y, const float *dlos
 }
 
 template <class T> static __global__ void add_kernel(pack_grid g, T *y, const T *x) {
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         pack a, b;
         load_any(a, y + at.at, at.n, g.wide);
@@ -39,7 +39,7 @@ template <class T> static __global__ void add_kernel(pack_grid g, T *y, const T 
 }
 
 static __global__ void scale_kernel(pack_grid g, float *x, float factor) {
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         pack p;
         load_any(p, x + at.at, at.n, g.wide);

@@ -31,7 +31,7 @@ static __device__ __forceinline__ void add_row(pack &sum, const float *table, co
 }
 
 template <class T> static __global__ void embedding_forward_kernel(pack_grid g, T *y, embedding_in in) {
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         pack sum;
         load_any(sum, in.token + (int64_t)in.ids[at.row] * g.columns + at.column, at.n, g.wide);

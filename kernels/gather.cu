@@ -5,7 +5,7 @@
 enum { POOL_COLUMNS = 64, POOL_GROUPS = 16, POOL_THREADS = POOL_GROUPS * POOL_COLUMNS / PACK };
 
 template <class T> static __global__ void gather_kernel(pack_grid g, T *y, const T *x, const int32_t *rows) {
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         pack p;
         load_any(p, x + (int64_t)rows[at.row] * g.columns + at.column, at.n, g.wide);
@@ -15,7 +15,7 @@ template <class T> static __global__ void gather_kernel(pack_grid g, T *y, const
 
 template <class T>
 static __global__ void scatter_add_kernel(pack_grid g, T *dx, const T *dy, const int32_t *rows) {
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         T *to = dx + (int64_t)rows[at.row] * g.columns + at.column;
         pack p, q;

@@ -108,7 +108,7 @@ static __device__ __forceinline__ void add_bias(pack &p, const float *bias, cons
 template <class T>
 static __global__ void act_forward_kernel(pack_grid g, T *y, const T *x, const float *bias,
                                           enum berth_activation kind) {
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         pack p;
         load_any(p, x + at.at, at.n, g.wide);
@@ -121,7 +121,7 @@ static __global__ void act_forward_kernel(pack_grid g, T *y, const T *x, const f
 template <class T>
 static __global__ void act_backward_kernel(pack_grid g, T *dx, const T *dy, const T *x, const float *bias,
                                            enum berth_activation kind) {
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         pack p, d;
         load_any(p, x + at.at, at.n, g.wide);

@@ -9,7 +9,7 @@ struct adamw_args {
 static __global__ void adamw_kernel(pack_grid g, float *p, float *m, float *v, const float *grad,
                                     const float *grad_scale, adamw_args c) {
     const float scale = grad_scale[0];
-    EACH_PACK(i, g) {
+    EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
         pack param, mean, square, d;
         load_any(param, p + at.at, at.n, g.wide);
@@ -38,6 +38,89 @@ static int adamw(float *p, float *m, float *v, const float *g, const float *grad
     return launch_packs(adamw_kernel, flat_packs(n, wide_flat(p, m, v, g)), stream, p, m, v, g, grad_scale, c);
 }
 
+/* own, ahead: what g' and the new m weigh in the step */
+struct sgd_args {
+    float lr, momentum, own, ahead, decay;
+};
+
+static __global__ void sgd_kernel(pack_grid g, float *p, float *m, const float *grad, const float *grad_scale,
+                                  sgd_args c) {
+    const float scale = grad_scale[0];
+    EACH_PACK (i, g) {
+        const pack_place at = place_of(g, i);
+        pack param, mean, d;
+        load_any(param, p + at.at, at.n, g.wide);
+        load_any(mean, m + at.at, at.n, g.wide);
+        load_any(d, grad + at.at, at.n, g.wide);
+#pragma unroll
+        for (int k = 0; k < PACK; k++) {
+            const float x = scale * d.v[k] + c.decay * param.v[k];
+            mean.v[k] = c.momentum * mean.v[k] + x;
+            param.v[k] -= c.lr * (c.own * x + c.ahead * mean.v[k]);
+        }
+        store_any(p + at.at, param, at.n, g.wide);
+        store_any(m + at.at, mean, at.n, g.wide);
+    }
+}
+
+static int sgd(float *p, float *m, const float *g, const float *grad_scale, int64_t n, float lr, float momentum,
+               int nesterov, float decay, berth_stream *stream) {
+    const sgd_args c = {lr, momentum, nesterov ? 1.0f : 0.0f, nesterov ? momentum : 1.0f, decay};
+    return launch_packs(sgd_kernel, flat_packs(n, wide_flat(p, m, g)), stream, p, m, g, grad_scale, c);
+}
+
+struct lion_args {
+    float lr, beta1, beta2, decay;
+};
+
+static __global__ void lion_kernel(pack_grid g, float *p, float *m, const float *grad, const float *grad_scale,
+                                   lion_args c) {
+    const float scale = grad_scale[0];
+    EACH_PACK (i, g) {
+        const pack_place at = place_of(g, i);
+        pack param, mean, d;
+        load_any(param, p + at.at, at.n, g.wide);
+        load_any(mean, m + at.at, at.n, g.wide);
+        load_any(d, grad + at.at, at.n, g.wide);
+#pragma unroll
+        for (int k = 0; k < PACK; k++) {
+            const float x = scale * d.v[k];
+            const float ahead = c.beta1 * mean.v[k] + (1.0f - c.beta1) * x;
+            const float sign = (ahead > 0.0f ? 1.0f : 0.0f) - (ahead < 0.0f ? 1.0f : 0.0f);
+            mean.v[k] = c.beta2 * mean.v[k] + (1.0f - c.beta2) * x;
+            param.v[k] -= c.lr * (sign + c.decay * param.v[k]);
+        }
+        store_any(p + at.at, param, at.n, g.wide);
+        store_any(m + at.at, mean, at.n, g.wide);
+    }
+}
+
+static int lion(float *p, float *m, const float *g, const float *grad_scale, int64_t n, float lr, float beta1,
+                float beta2, float decay, berth_stream *stream) {
+    const lion_args c = {lr, beta1, beta2, decay};
+    return launch_packs(lion_kernel, flat_packs(n, wide_flat(p, m, g)), stream, p, m, g, grad_scale, c);
+}
+
+static __global__ void average_kernel(pack_grid g, float *e, const float *p, float rate) {
+    EACH_PACK (i, g) {
+        const pack_place at = place_of(g, i);
+        pack mean, param;
+        load_any(mean, e + at.at, at.n, g.wide);
+        load_any(param, p + at.at, at.n, g.wide);
+#pragma unroll
+        for (int k = 0; k < PACK; k++)
+            mean.v[k] += rate * (param.v[k] - mean.v[k]);
+        store_any(e + at.at, mean, at.n, g.wide);
+    }
+}
+
+static int average(float *e, const float *p, int64_t n, float rate, berth_stream *stream) {
+    return launch_packs(average_kernel, flat_packs(n, wide_flat(e, p)), stream, e, p, rate);
+}
+
 BERTH_CUDA_TABLE(optim)(struct berth_ops *ops) {
     ops->adamw = adamw;
+    ops->sgd = sgd;
+    ops->lion = lion;
+    ops->average = average;
 }

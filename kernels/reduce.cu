@@ -1,11 +1,7 @@
-/* reduce.cu: sums over many elements in a fixed order; see reduce.c.
- *
- * Column sums: column_sums.cuh. Flat sums: chunks of a length that follows from n alone, a block each, in
- * double; the partial sums go to the stream's scratch and one block adds them. */
+/* reduce.cu: sums over many elements in a fixed order; see reduce.c. Column sums: column_sums.cuh; flat sums:
+ * flat_sums.cuh, with the parts in the stream's scratch. */
 #include "column_sums.cuh"
-
-enum { PARTS = 1024, PART_UNIT = 4096, SUM_WARPS = 8, FLAT_SUM_THREADS = SUM_WARPS * WARP };
-static_assert(PARTS * sizeof(double) <= BERTH_CUDA_SCRATCH, "the scratch holds all parts");
+#include "flat_sums.cuh"
 
 template <class T, bool WIDE>
 static __global__ void column_sum_kernel(float *parts, const T *x, int64_t rows, int64_t columns,
@@ -40,33 +36,17 @@ static int column_sum(float *out, const void *x, void *workspace, int64_t rows, 
 
 /* ------------------------------------------------------------------ flat sums */
 
-static int64_t part_length(int64_t n) {
-    const int64_t least = ceil_div(n, PARTS);
-    return least <= PART_UNIT ? (int64_t)PART_UNIT : ceil_div(least, PART_UNIT) * PART_UNIT;
-}
-
 template <bool SQUARES>
 static __global__ void flat_sum_kernel(double *parts, const float *x, int64_t n, int64_t length, bool wide) {
-    BERTH_SHARED(double, met, [SUM_WARPS]);
-    const int64_t first = (int64_t)blockIdx.x * length, end = first + length < n ? first + length : n;
-    double sum = 0;
-    for (int64_t i = first + (int64_t)threadIdx.x * PACK; i < end; i += FLAT_SUM_THREADS * PACK) {
+    sum_part(parts, n, length, [&](int64_t i, int count) {
         pack p;
-        load_any(p, x + i, end - i < PACK ? (int)(end - i) : PACK, wide);
+        double sum = 0;
+        load_any(p, x + i, count, wide);
 #pragma unroll
         for (int j = 0; j < PACK; j++)
             sum += SQUARES ? (double)p.v[j] * (double)p.v[j] : (double)p.v[j];
-    }
-    sum = block_sum<SUM_WARPS>(sum, met);
-    if (threadIdx.x == 0) parts[blockIdx.x] = sum;
-}
-
-static __device__ __forceinline__ double total_of(const double *parts, int count) {
-    BERTH_SHARED(double, met, [SUM_WARPS]);
-    double sum = 0;
-    for (int c = (int)threadIdx.x; c < count; c += FLAT_SUM_THREADS)
-        sum += parts[c];
-    return block_sum<SUM_WARPS>(sum, met);
+        return sum;
+    });
 }
 
 static __global__ void finish_squares_kernel(double *out, const double *parts, int count) {
@@ -80,35 +60,27 @@ static __global__ void finish_sum_kernel(float *out, const double *parts, int co
     if (threadIdx.x == 0) out[0] = (float)((double)scale * total + (accumulate ? (double)out[0] : 0.0));
 }
 
-static double *scratch_of(berth_stream *stream) {
-    return (double *)((const struct berth_cuda_stream *)stream)->scratch;
-}
-
-/* The parts of x in the stream's scratch; *count of them. */
-static int flat_parts(void (*kernel)(double *, const float *, int64_t, int64_t, bool), int *count,
-                      const float *x, int64_t n, berth_stream *stream) {
-    const int64_t length = part_length(n);
-    *count = (int)ceil_div(n, length);
-    if (*count == 0) return BERTH_CUDA_OK;
-    return launch(kernel, dim3((unsigned)*count), dim3(FLAT_SUM_THREADS), 0, stream, scratch_of(stream), x, n,
-                  length, wide_flat(x));
+/* The parts of x in the stream's scratch. */
+static int flat_parts(void (*kernel)(double *, const float *, int64_t, int64_t, bool), const float *x,
+                      int64_t n, berth_stream *stream) {
+    if (n == 0) return BERTH_CUDA_OK;
+    return launch(kernel, dim3((unsigned)part_count(n)), dim3(FLAT_SUM_THREADS), 0, stream, scratch_of(stream),
+                  x, n, part_length(n), wide_flat(x));
 }
 
 static int sum_squares(double *out, const float *x, int64_t n, berth_stream *stream) {
-    int count = 0;
-    const int error = flat_parts(flat_sum_kernel<true>, &count, x, n, stream);
+    const int error = flat_parts(flat_sum_kernel<true>, x, n, stream);
     if (error != 0) return error;
     return launch(finish_squares_kernel, dim3(1), dim3(FLAT_SUM_THREADS), 0, stream, out, scratch_of(stream),
-                  count);
+                  part_count(n));
 }
 
 static int scaled_sum(float *out, const float *x, int64_t n, float scale, int accumulate,
                       berth_stream *stream) {
-    int count = 0;
-    const int error = flat_parts(flat_sum_kernel<false>, &count, x, n, stream);
+    const int error = flat_parts(flat_sum_kernel<false>, x, n, stream);
     if (error != 0) return error;
-    return launch(finish_sum_kernel, dim3(1), dim3(FLAT_SUM_THREADS), 0, stream, out, scratch_of(stream), count,
-                  scale, accumulate);
+    return launch(finish_sum_kernel, dim3(1), dim3(FLAT_SUM_THREADS), 0, stream, out, scratch_of(stream),
+                  part_count(n), scale, accumulate);
 }
 
 BERTH_CUDA_TABLE(reduce)(struct berth_ops *ops) {

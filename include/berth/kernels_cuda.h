@@ -16,7 +16,8 @@ extern "C" {
 /* The families with CUDA kernels; products come from a library. */
 #define BERTH_CUDA_FAMILY_MAP(X)                                                                               \
     X(layernorm)                                                                                               \
-    X(elementwise) X(dropout) X(gelu) X(reduce) X(embedding) X(gather) X(softmax_ce) X(optim) X(attention)
+    X(elementwise) X(dropout) X(gelu) X(reduce) X(embedding) X(gather) X(softmax_ce) X(optim) X(attention)     \
+        X(item_loss) X(similarity) X(crf) X(mix)
 #define BERTH_CUDA_DECLARE(family)                                                                             \
     void berth_cuda_table_##family(struct berth_ops *ops);                                                     \
     void berth_cuda_host_table_##family(struct berth_ops *ops);

@@ -50,6 +50,7 @@ static void focal_build(struct op_ctx *x) {
     struct op_tensor *dz = op_output(x, "dz", r, k);
     dz->tolerance = 5e-6;
     dz->absolute = 2e-7;
+    op_activations(x, "z dz");
 }
 
 static void focal_forward(struct op_ctx *x) {
@@ -63,13 +64,13 @@ static void focal_backward(struct op_ctx *x) {
 }
 
 static int focal_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->focal_forward(op_f(x, "loss"), op_f(x, "lse"), op_f(x, "z"), x->ints[LABELS], weights_f(x),
-                              x->c->s[R], x->c->s[K], (float)focus(x), BERTH_F32, stream);
+    return ops->focal_forward(op_f(x, "loss"), op_f(x, "lse"), op_a(x, "z"), x->ints[LABELS], weights_f(x),
+                              x->c->s[R], x->c->s[K], (float)focus(x), x->dtype, stream);
 }
 
 static int focal_back(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->focal_backward(op_f(x, "dz"), op_f(x, "dloss"), op_f(x, "z"), op_f(x, "lse"), x->ints[LABELS],
-                               weights_f(x), x->c->s[R], x->c->s[K], (float)focus(x), BERTH_F32, stream);
+    return ops->focal_backward(op_a(x, "dz"), op_f(x, "dloss"), op_a(x, "z"), op_f(x, "lse"), x->ints[LABELS],
+                               weights_f(x), x->c->s[R], x->c->s[K], (float)focus(x), x->dtype, stream);
 }
 
 static const struct op_kind focal = {
@@ -107,6 +108,7 @@ static void bce_build(struct op_ctx *x) {
     op_input(x, "dloss", r, 1);
     op_output(x, "loss", r, 1)->tolerance = 1e-6;
     op_output(x, "dz", r, k)->tolerance = 1e-6;
+    op_activations(x, "z dz");
 }
 
 static void bce_forward(struct op_ctx *x) {
@@ -120,15 +122,15 @@ static void bce_backward(struct op_ctx *x) {
 }
 
 static int bce_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->bce_forward(op_f(x, "loss"), op_f(x, "z"), op_f(x, "target"), x->ints[LABELS], weights_f(x),
-                            x->c->s[R], x->c->s[K], (float)bce_smoothing(x), (float)bce_gamma(x), BERTH_F32,
+    return ops->bce_forward(op_f(x, "loss"), op_a(x, "z"), op_f(x, "target"), x->ints[LABELS], weights_f(x),
+                            x->c->s[R], x->c->s[K], (float)bce_smoothing(x), (float)bce_gamma(x), x->dtype,
                             stream);
 }
 
 static int bce_back(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->bce_backward(op_f(x, "dz"), op_f(x, "dloss"), op_f(x, "z"), op_f(x, "target"), x->ints[LABELS],
+    return ops->bce_backward(op_a(x, "dz"), op_f(x, "dloss"), op_a(x, "z"), op_f(x, "target"), x->ints[LABELS],
                              weights_f(x), x->c->s[R], x->c->s[K], (float)bce_smoothing(x), (float)bce_gamma(x),
-                             BERTH_F32, stream);
+                             x->dtype, stream);
 }
 
 static const struct op_kind bce = {
@@ -161,6 +163,11 @@ static void number_build(struct op_ctx *x) {
     op_output(x, "dy", r, 1)->tolerance = 2e-6;
 }
 
+static void error_build(struct op_ctx *x) {
+    number_build(x);
+    op_activations(x, "y dy");
+}
+
 /* The kind of error stands in the second size. */
 static void error_forward(struct op_ctx *x) {
     for (int64_t r = 0; r < x->c->s[R]; r++)
@@ -178,20 +185,20 @@ static void error_backward(struct op_ctx *x) {
 }
 
 static int error_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->error_forward(op_f(x, "loss"), op_f(x, "y"), op_f(x, "target"), x->ints[LABELS], x->c->s[R],
-                              (enum berth_error_kind)x->c->s[1], 0.75f, BERTH_F32, stream);
+    return ops->error_forward(op_f(x, "loss"), op_a(x, "y"), op_f(x, "target"), x->ints[LABELS], x->c->s[R],
+                              (enum berth_error_kind)x->c->s[1], 0.75f, x->dtype, stream);
 }
 
 static int error_back(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->error_backward(op_f(x, "dy"), op_f(x, "dloss"), op_f(x, "y"), op_f(x, "target"),
-                               x->ints[LABELS], x->c->s[R], (enum berth_error_kind)x->c->s[1], 0.75f, BERTH_F32,
+    return ops->error_backward(op_a(x, "dy"), op_f(x, "dloss"), op_a(x, "y"), op_f(x, "target"),
+                               x->ints[LABELS], x->c->s[R], (enum berth_error_kind)x->c->s[1], 0.75f, x->dtype,
                                stream);
 }
 
 static const struct op_kind error = {.name = "error",
                                      .sizes = "R kind",
                                      .flags = "weights smooth masked",
-                                     .build = number_build,
+                                     .build = error_build,
                                      .forward = error_forward,
                                      .backward = error_backward,
                                      .steps = {{"forward", error_call}, {"backward", error_back}},
@@ -259,6 +266,7 @@ static void rows_build(struct op_ctx *x) {
     dot->absolute = 1e-6;
     op_output(x, "da", r, h);
     op_output(x, "db", r, h);
+    op_activations(x, "x b dy y dx da db");
 }
 
 static void rows_forward(struct op_ctx *x) {
@@ -281,19 +289,19 @@ static void rows_backward(struct op_ctx *x) {
 static int normalize_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     const int64_t r = x->c->s[R], h = x->c->s[H];
     const int status =
-        ops->normalize_forward(op_f(x, "y"), op_f(x, "norm"), op_f(x, "x"), r, h, 20, BERTH_F32, stream);
+        ops->normalize_forward(op_a(x, "y"), op_f(x, "norm"), op_a(x, "x"), r, h, 20, x->dtype, stream);
     return status != 0 ? status
-                       : ops->normalize_backward(op_f(x, "dx"), op_f(x, "dy"), op_f(x, "y"), op_f(x, "norm"), r,
-                                                 h, 20, BERTH_F32, stream);
+                       : ops->normalize_backward(op_a(x, "dx"), op_a(x, "dy"), op_a(x, "y"), op_f(x, "norm"), r,
+                                                 h, 20, x->dtype, stream);
 }
 
 static int dot_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     const int64_t r = x->c->s[R], h = x->c->s[H];
-    int status = ops->row_dot_forward(op_f(x, "dot"), op_f(x, "x"), op_f(x, "b"), r, h, BERTH_F32, stream);
-    status |= ops->row_dot_backward(op_f(x, "da"), NULL, op_f(x, "ddot"), op_f(x, "x"), op_f(x, "b"), r, h,
-                                    BERTH_F32, stream);
-    return status | ops->row_dot_backward(NULL, op_f(x, "db"), op_f(x, "ddot"), op_f(x, "x"), op_f(x, "b"), r,
-                                          h, BERTH_F32, stream);
+    int status = ops->row_dot_forward(op_f(x, "dot"), op_a(x, "x"), op_a(x, "b"), r, h, x->dtype, stream);
+    status |= ops->row_dot_backward(op_a(x, "da"), NULL, op_f(x, "ddot"), op_a(x, "x"), op_a(x, "b"), r, h,
+                                    x->dtype, stream);
+    return status | ops->row_dot_backward(NULL, op_a(x, "db"), op_f(x, "ddot"), op_a(x, "x"), op_a(x, "b"), r,
+                                          h, x->dtype, stream);
 }
 
 /* A row of zeros has no direction: y is 0, and what comes back is finite. */
@@ -351,6 +359,7 @@ static void crf_build(struct op_ctx *x) {
         t->tolerance = 1e-5;
         t->absolute = 5e-6;
     }
+    op_activations(x, "z dz");
 }
 
 enum { CRF_LABELS = 3 };
@@ -390,17 +399,17 @@ static void crf_backward(struct op_ctx *x) {
 
 static int crf_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     const int64_t s = x->c->s[S], k = x->c->s[CLASSES], r = x->ints[CU][s];
-    return ops->crf_forward(op_f(x, "loss"), (float *)x->ints[ALPHA], op_f(x, "z"), op_f(x, "T"),
+    return ops->crf_forward(op_f(x, "loss"), (float *)x->ints[ALPHA], op_a(x, "z"), op_f(x, "T"),
                             op_f(x, "start"), op_f(x, "end"), x->ints[CRF_LABELS], x->ints[CU],
-                            op_workspace(x, ops->crf_workspace(r, s, k, 0)), r, s, k, BERTH_F32, stream);
+                            op_workspace(x, ops->crf_workspace(r, s, k, 0)), r, s, k, x->dtype, stream);
 }
 
 static int crf_back(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     const int64_t s = x->c->s[S], k = x->c->s[CLASSES], r = x->ints[CU][s];
-    return ops->crf_backward(op_f(x, "dz"), op_f(x, "dT"), op_f(x, "dstart"), op_f(x, "dend"), op_f(x, "dloss"),
-                             op_f(x, "z"), (float *)x->ints[ALPHA], op_f(x, "T"), op_f(x, "start"),
+    return ops->crf_backward(op_a(x, "dz"), op_f(x, "dT"), op_f(x, "dstart"), op_f(x, "dend"), op_f(x, "dloss"),
+                             op_a(x, "z"), (float *)x->ints[ALPHA], op_f(x, "T"), op_f(x, "start"),
                              op_f(x, "end"), x->ints[CRF_LABELS], x->ints[CU],
-                             op_workspace(x, ops->crf_workspace(r, s, k, 1)), r, s, k, BERTH_F32, stream);
+                             op_workspace(x, ops->crf_workspace(r, s, k, 1)), r, s, k, x->dtype, stream);
 }
 
 static const struct op_kind crf = {.name = "crf",
@@ -432,6 +441,7 @@ static void mix_build(struct op_ctx *x) {
         op_output(x, "dx", 1, n);
     op_added(x, "dw", 1, x->c->s[LAYERS])->absolute = 1e-5;
     op_added(x, "dgamma", 1, 1)->absolute = 1e-5;
+    op_activations(x, "prior x dy y dx");
 }
 
 static double share(struct op_ctx *x, int64_t layer) {
@@ -461,14 +471,14 @@ static void mix_backward(struct op_ctx *x) {
 }
 
 static int mix_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->mix_forward(op_f(x, "y"), flag(x, PRIOR) ? op_f(x, "prior") : NULL, op_f(x, "x"), op_f(x, "w"),
-                            op_f(x, "gamma"), x->c->s[N], x->c->s[LAYERS], x->c->s[LAYER], BERTH_F32, stream);
+    return ops->mix_forward(op_a(x, "y"), flag(x, PRIOR) ? op_a(x, "prior") : NULL, op_a(x, "x"), op_f(x, "w"),
+                            op_f(x, "gamma"), x->c->s[N], x->c->s[LAYERS], x->c->s[LAYER], x->dtype, stream);
 }
 
 static int mix_back(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    return ops->mix_backward(op_f(x, "dx"), op_f(x, "dw"), op_f(x, "dgamma"), op_f(x, "dy"), op_f(x, "x"),
+    return ops->mix_backward(op_a(x, "dx"), op_f(x, "dw"), op_f(x, "dgamma"), op_a(x, "dy"), op_a(x, "x"),
                              op_f(x, "w"), op_f(x, "gamma"), op_workspace(x, ops->mix_workspace(x->c->s[N])),
-                             x->c->s[N], x->c->s[LAYERS], x->c->s[LAYER], flag(x, ADD), BERTH_F32, stream);
+                             x->c->s[N], x->c->s[LAYERS], x->c->s[LAYER], flag(x, ADD), x->dtype, stream);
 }
 
 static const struct op_kind mix = {.name = "mix",

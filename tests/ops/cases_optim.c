@@ -129,7 +129,7 @@ static const struct op_kind average = {.name = "average",
     {&kind, {0}, flags}, {&kind, {1}, flags}, {&kind, {17}, flags}, {&kind, {4099}, flags}, {                  \
         &kind, {100003}, flags                                                                                 \
     }
-const struct op_case cases_optim[] = {LENGTHS(adamw, 0), LENGTHS(sgd, 0), LENGTHS(sgd, NESTEROV),
-                                      LENGTHS(lion, 0), LENGTHS(average, 0), {0}};
+const struct op_case cases_optim[] = {LENGTHS(adamw, 0), LENGTHS(sgd, 0),     LENGTHS(sgd, NESTEROV),
+                                      LENGTHS(lion, 0),  LENGTHS(average, 0), {0}};
 const struct op_case perf_optim[] = {
     {&adamw, {20000000}, 0}, {&sgd, {20000000}, 0}, {&lion, {20000000}, 0}, {&average, {20000000}, 0}, {0}};

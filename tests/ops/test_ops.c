@@ -297,15 +297,6 @@ static int fill_cuda_host(struct table *tables, struct berth_device *dev) {
 enum mode { MODE_TEST, MODE_PERF, MODE_CUDA_HOST };
 static const char *const mode_names[] = {"test", "perf", "cuda-host"};
 
-/* Kinds whose operations have no CUDA kernel yet. */
-static const char *const no_cuda[] = {"bce", "error", "cosent", "normalize_dot", "crf", "mix", NULL};
-
-static bool lacks_cuda(const struct op_case *c) {
-    for (size_t i = 0; no_cuda[i] != NULL; i++)
-        if (strcmp(no_cuda[i], c->kind->name) == 0) return true;
-    return false;
-}
-
 static void walk(enum mode mode, const regex_t *filter, const struct table *tables, int count, int threads,
                  struct totals *totals) {
     const char *limit = getenv("BERTH_OPS_MOST");
@@ -316,13 +307,11 @@ static void walk(enum mode mode, const regex_t *filter, const struct table *tabl
             char title[160];
             op_title(c, title, sizeof title);
             if (filter != NULL && regexec(filter, title, 0, NULL, 0) != 0) continue;
-            if (mode == MODE_CUDA_HOST && lacks_cuda(c))
-                totals->left_out++;
-            else if (mode == MODE_PERF)
+            if (mode == MODE_PERF)
                 perf_case(c, &tables[count - 1], threads);
             else
                 test_case(c, tables, count, BERTH_F32, most, totals);
-            if (mode == MODE_CUDA_HOST && !lacks_cuda(c)) test_case(c, tables, count, BERTH_BF16, most, totals);
+            if (mode == MODE_CUDA_HOST) test_case(c, tables, count, BERTH_BF16, most, totals);
         }
     }
 }

@@ -1,0 +1,64 @@
+/* test_cuda_table.c: the device cuda-host as a backend: no operation is missing, errors are told in words. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "berth/device.h"
+#include "berth/kernels_cuda.h"
+
+static struct berth_device *open_host(void) {
+    struct berth_device *dev = NULL;
+    if (berth_device_open(&dev, "cuda-host") != BERTH_OK) fail_msg("%s", berth_error_text());
+    return dev;
+}
+
+/* struct berth_ops is pointers to functions alone: a slot that no family fills would be a call of NULL. */
+static void test_no_slot_is_empty(void **state) {
+    (void)state;
+    struct berth_device *dev = open_host();
+    const size_t slots = sizeof dev->ops / sizeof(void (*)(void));
+    assert_int_equal(sizeof dev->ops % sizeof(void (*)(void)), 0);
+    for (size_t i = 0; i < slots; i++) {
+        void *slot;
+        memcpy(&slot, (const char *)&dev->ops + i * sizeof slot, sizeof slot);
+        if (slot == NULL) fail_msg("slot %zu of %zu of the table has no CUDA kernel", i, slots);
+    }
+    berth_device_close(dev);
+}
+
+static void test_errors_in_words(void **state) {
+    (void)state;
+    struct berth_device *dev = open_host();
+    float x[8] = {0};
+    assert_int_equal(BERTH_OP(dev, add(x, x, 8, (enum berth_dtype)7, dev->stream)), BERTH_E_DEVICE);
+    assert_non_null(strstr(berth_error_text(), "add on cuda-host: element type not supported"));
+    assert_int_equal(BERTH_OP(dev, layernorm_forward(x, NULL, x, x, x, NULL, x, x, 1, 1 << 20, 1e-5f, NULL,
+                                                     BERTH_F32, dev->stream)),
+                     BERTH_E_DEVICE);
+    assert_non_null(strstr(berth_error_text(), "layernorm_forward on cuda-host: a size beyond"));
+    berth_device_close(dev);
+}
+
+static void test_it_says_what_it_is(void **state) {
+    (void)state;
+    struct berth_device *dev = open_host();
+    struct berth_str about;
+    berth_str_init(&about);
+    berth_device_describe(dev, &about);
+    assert_non_null(strstr(about.data, "device: cuda-host"));
+    assert_non_null(strstr(about.data, "kernels: CUDA, executed on the CPU"));
+    assert_non_null(strstr(about.data, "matrix products: oneDNN"));
+    berth_str_deinit(&about);
+    berth_device_close(dev);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_slot_is_empty),
+                                       cmocka_unit_test(test_errors_in_words),
+                                       cmocka_unit_test(test_it_says_what_it_is)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
