@@ -110,10 +110,16 @@ static void dump_section(struct dumper *d, const char *pattern, const char *path
 /* A stage: what the user gave, as it was given. */
 static void dump_given(struct dumper *d, const struct ytree_node *map, int indent) {
     for (const struct ytree_node *n = map->first; n != NULL; n = n->next) {
+        if (map->kind == YTREE_LIST && n->count > 0) { /* its first line begins with the dash */
+            d->dash = true;
+            dump_given(d, n, indent + 2);
+            continue;
+        }
         begin_line(d, indent);
-        if (map->kind == YTREE_MAP) berth_str_addf(&d->out, "%s:", n->key);
+        berth_str_addf(&d->out, "%s%s", map->kind == YTREE_MAP ? n->key : "-",
+                       map->kind == YTREE_MAP ? ":" : "");
         if (n->kind == YTREE_SCALAR) {
-            berth_str_add(&d->out, map->kind == YTREE_MAP ? " " : "- ");
+            berth_str_add(&d->out, " ");
             if (n->plain) /* what was plain can be plain again */
                 berth_str_add(&d->out, n->text);
             else
@@ -121,9 +127,6 @@ static void dump_given(struct dumper *d, const struct ytree_node *map, int inden
             berth_str_add(&d->out, "\n");
         } else if (n->count == 0) {
             berth_str_add(&d->out, n->kind == YTREE_MAP ? " {}\n" : " []\n");
-        } else if (map->kind == YTREE_LIST) {
-            d->dash = true;
-            dump_given(d, n, indent + 2);
         } else {
             berth_str_add(&d->out, "\n");
             dump_given(d, n, indent + 2);

@@ -66,10 +66,46 @@ static void assert_same_after_dump(const char *text, bool changed_only) {
     berth_config_free(b);
 }
 
+static const char stages[] =
+    "data: {d: {format: lines, train: x}}\ntasks: {t: {type: classification, source: d, label: label}}\n"
+    "train: {epochs: 3, lr: 1.0e-3}\nfreeze: [{select: pooler}]\n"
+    "stages:\n"
+    "  - {name: one, tasks: [t], train: {steps: 7}}\n"
+    "  - {name: 'two', freeze: [{select: 'layers.0-1', until: 1 epoch}, {select: \"*.bias\"}], train: {lr: "
+    "0.5}}\n"
+    "  - {name: three, freeze: []}\n";
+
+/* A stage's keys lie over those of the top: maps are merged, lists replaced, what is excluded goes. */
+static void stages_lie_over(void **state) {
+    (void)state;
+    struct berth_config *c = NULL, *s = NULL;
+    assert_ok(berth_config_parse(&c, "s.yaml", stages, strlen(stages), NULL, 0));
+    assert_ok(berth_config_stage(&s, c, 0));
+    assert_int_equal(berth_config_int(s, "train.steps"), 7);
+    assert_false(berth_config_has(s, "train.epochs"));
+    assert_true(berth_config_number(s, "train.lr") == 1.0e-3);
+    assert_int_equal(berth_config_count(s, "freeze"), 1);
+    assert_int_equal(berth_config_count(s, "stages"), 0);
+    berth_config_free(s);
+    assert_ok(berth_config_stage(&s, c, 1));
+    assert_true(berth_config_number(s, "train.epochs") == 3 && berth_config_number(s, "train.lr") == 0.5);
+    assert_int_equal(berth_config_count(s, "freeze"), 2);
+    assert_string_equal(berth_config_string(s, "freeze[1].select"), "*.bias");
+    assert_int_equal(berth_config_fail(s, "freeze[1].select", "bad"), BERTH_E_USAGE);
+    assert_string_equal(berth_error_text(), "s.yaml:7:77: freeze[1].select: bad"); /* where the user wrote it */
+    berth_config_free(s);
+    assert_ok(berth_config_stage(&s, c, 2));
+    assert_int_equal(berth_config_count(s, "freeze"), 0);
+    berth_config_free(s);
+    berth_config_free(c);
+}
+
 static void dumps_load_back(void **state) {
     (void)state;
     assert_same_after_dump(LEAST, false);
     assert_same_after_dump(LEAST, true);
+    assert_same_after_dump(stages, false);
+    assert_same_after_dump(stages, true);
     assert_same_after_dump(awkward, false);
     assert_same_after_dump(awkward, true);
     assert_same_after_dump(
@@ -182,12 +218,12 @@ static void table_is_sound(void **state) {
             char list[CONF_PATH];
             snprintf(list, sizeof list, "%.*s", (int)(entry - path + 2), path);
             int used = snprintf(text, sizeof text, "%.*s=[{%s: %s", (int)(entry - path), path, entry + 3,
-                                  row->default_value);
+                                row->default_value);
             for (size_t k = 0; k < berth_config_key_count; k++) {
                 const struct berth_key *other = &berth_config_keys[k];
                 if (conf_is_child(other, list) && other->required)
                     used += snprintf(text + used, sizeof text - (size_t)used, ", %s: x",
-                                       conf_last_name(other->path));
+                                     conf_last_name(other->path));
             }
             snprintf(text + used, sizeof text - (size_t)used, "}]");
         }
@@ -223,11 +259,9 @@ static void reference_page_is_current(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dumps_load_back),
-        cmocka_unit_test(dumped_text),
-        cmocka_unit_test(explanations),
-        cmocka_unit_test(table_is_sound),
-        cmocka_unit_test(reference_page_is_current),
+        cmocka_unit_test(stages_lie_over), cmocka_unit_test(dumps_load_back),
+        cmocka_unit_test(dumped_text),     cmocka_unit_test(explanations),
+        cmocka_unit_test(table_is_sound),  cmocka_unit_test(reference_page_is_current),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
