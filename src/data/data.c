@@ -47,6 +47,7 @@ static berth_status open_source(struct data_source *s, const struct specs *specs
                               (enum berth_split)split, cache, t, specs->max_length));
         s->view.has[split] = true;
         s->view.split[split] = s->packs[split].view;
+        split_log_report(s->name, (enum berth_split)split, &s->packs[split].report);
     }
     return BERTH_OK;
 }
@@ -130,6 +131,7 @@ static berth_status open_task(struct berth_data *d, const struct specs *specs, s
         return berth_config_fail(
             c, key, "task '%s' is of type %s, but the model's head of that name is of type %s", spec->name,
             berth_task_kind_name(spec->kind), berth_task_kind_name(given->kind));
+    BERTH_TRY(task_find_scheme(&task->task.scheme, d, specs, index, given));
     if (!kind_has_map(spec->kind)) return BERTH_OK;
     if (!given) return labels_from_training(&task->task.labels, d, specs, index, splits);
     return berth_labels_copy(&task->task.labels, &given->labels);

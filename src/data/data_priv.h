@@ -67,7 +67,7 @@ berth_status row_put(struct row_encoder *e, const int32_t *first, size_t first_c
 
 /* ---- packed files */
 
-#define PACK_VERSION 2
+#define PACK_VERSION 3
 
 /* The files behind one split of a source, mapped. */
 struct source_files {
@@ -108,6 +108,7 @@ struct pack {
     struct berth_dataset view; /* what hangs on tasks is not set here */
     size_t label_count;
     struct pack_labels *labels; /* [label_count] */
+    struct read_report report;  /* of its rows */
 };
 /* Settings as JSON members, without braces. */
 berth_status pack_settings(struct berth_str *s, const struct source_spec *spec, enum berth_split split,
@@ -183,6 +184,7 @@ struct row_walk {
     int64_t path_rows;   /* rows read of the open path, of whatever split */
     int64_t seen;        /* rows of the split handed out or passed over by the limit */
     const uint8_t *kept; /* bit a row of the split, or NULL: all */
+    struct read_report *report; /* borrowed; NULL: none; the caller sets it */
     struct berth_str work;
 };
 void row_walk_begin(struct row_walk *w, const struct source_spec *spec, enum berth_split split,
@@ -306,6 +308,15 @@ struct mask_key {
 void mask_tokens(int32_t *out, int32_t *labels, const int32_t *tokens, int64_t count,
                  const struct mask_key *key, double share, const struct berth_special_tokens *special,
                  int32_t vocabulary);
+
+/* ---- schemes.c */
+struct data_task;
+/* The scheme of a tagging task's tags: the model's, or as declared or converted, or told from the training rows. Logs it,
+ * and for each split how many tags do not fit. Other kinds: PLAIN. */
+berth_status task_find_scheme(enum berth_tag_scheme *out, const struct berth_data *d, const struct specs *specs,
+                              size_t task, const struct berth_task *given) BERTH_CHECKED;
+/* Logs what reading told of a split beside its tags. */
+void split_log_report(const char *source, enum berth_split split, const struct read_report *report);
 
 /* ---- data.c */
 struct data_task {

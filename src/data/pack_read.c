@@ -186,6 +186,8 @@ static berth_status read_pack(struct pack *p, const char *path, const struct sou
         BERTH_TRY_OUT(check_sequences(d, max_length));
     }
     BERTH_TRY_OUT(read_labels(p, spec, meta));
+    BERTH_TRY_OUT(read_report_init(&p->report, spec->label_count));
+    BERTH_TRY_OUT(read_report_read_json(&p->report, meta, "report"));
 out:
     berth_json_free(meta);
     if (status != BERTH_OK) return berth_error_context(status, "%s", path);
@@ -205,6 +207,7 @@ void pack_close(struct pack *p) {
     for (size_t i = 0; p->labels && i < p->label_count; i++)
         berth_labels_deinit(&p->labels[i].names);
     free(p->labels);
+    read_report_deinit(&p->report);
     berth_h5_close(p->file);
     memset(p, 0, sizeof *p);
 }

@@ -10,7 +10,7 @@
  * of the N-th label that tasks ask of the source; tagging: [W]; -1: missing numbers/N        f32 [R]
  * regression, similarity set_offset/N     i64 [R+1]      multilabel: the labels of a row are
  * set_values[set_offset[r] .. set_offset[r+1]) set_values/N     i32 meta             JSON: counts, the names of
- * the labels, settings, files with size and digest, versions
+ * the labels, settings, files with size and digest, versions, what reading told (read_report.c)
  *
  * A dataset without elements is left out. Labels are numbered within the file, sorted bytewise with "O" first;
  * a task's own numbering is laid over them when the file is opened, so packed files depend on no label map. */
@@ -49,8 +49,8 @@ static void add_labels(struct berth_str *s, const struct pack_builder *b) {
 }
 
 static berth_status write_meta(struct berth_h5_writer *w, const struct pack_builder *b, enum berth_split split,
-                               const struct source_files *files, const struct berth_tokenizer *t,
-                               int64_t max_length) {
+                               const struct source_files *files, const struct read_report *report,
+                               const struct berth_tokenizer *t, int64_t max_length) {
     berth_status status = BERTH_OK;
     struct berth_str s;
     berth_str_init(&s);
@@ -64,6 +64,8 @@ static berth_status write_meta(struct berth_h5_writer *w, const struct pack_buil
     BERTH_TRY_OUT(pack_settings(&s, b->spec, split, t, max_length));
     add_files(&s, files);
     add_labels(&s, b);
+    berth_str_add(&s, ",\"report\":");
+    read_report_add_json(&s, report);
     berth_str_add(&s, "}");
     if (s.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "out of memory");
     BERTH_TRY_OUT(berth_h5_put_text(w, "meta", s.data));
@@ -139,8 +141,11 @@ berth_status pack_write(const char *out_path, const struct source_spec *spec, en
     struct berth_h5_writer *w = NULL;
     struct pack_builder b;
     struct row_walk walk;
+    struct read_report report;
     uint8_t *kept = NULL;
     row_walk_begin(&walk, spec, split, files, NULL);
+    BERTH_TRY_OUT(read_report_init(&report, spec->label_count));
+    walk.report = &report;
     BERTH_TRY_OUT(pack_builder_init(&b, spec, out_path, t, max_length));
     BERTH_TRY_OUT(limit_choose(&kept, spec, split, files));
     walk.kept = kept;
@@ -151,12 +156,13 @@ berth_status pack_write(const char *out_path, const struct source_spec *spec, en
     }
     BERTH_TRY_OUT(berth_h5_create(&w, out_path, "pack", PACK_VERSION));
     BERTH_TRY_OUT(put_vectors(&b, w));
-    BERTH_TRY_OUT(write_meta(w, &b, split, files, t, max_length));
+    BERTH_TRY_OUT(write_meta(w, &b, split, files, &report, t, max_length));
     BERTH_TRY_OUT(berth_h5_commit(&w));
 out:
     berth_h5_abort(&w);
     row_walk_end(&walk);
     free(kept);
+    read_report_deinit(&report);
     pack_builder_deinit(&b);
     return status;
 }

@@ -225,10 +225,10 @@ struct reader {
     size_t field_count;   /* FIELD_OF_LABELS + the spec's labels */
     int64_t line;         /* of the row, filled in by the format */
     struct berth_row row;
-    struct berth_str *lists;    /* [label_count] lists made of texts */
-    struct berth_str converted; /* tags in another scheme */
-    struct read_report *report; /* borrowed; NULL: none; the caller sets it */
-    void *state;                /* the format's own; owned */
+    struct berth_str *lists;     /* [label_count] lists made of texts */
+    struct berth_str *converted; /* [label_count] tags in another scheme */
+    const char **found_tags;     /* [label_count] tags of the row as the file has them; NULL: none */
+    void *state;                 /* the format's own; owned */
 };
 
 struct reader_format {
@@ -262,12 +262,15 @@ const struct reader_format *reader_find(const char *name);
 berth_status reader_map_files(struct text_file *files, size_t *count, const struct source_spec *spec,
                               const char *path) BERTH_CHECKED;
 void reader_unmap_file(struct text_file *file);
-/* Then r->report may be set: initialised for the spec's labels; several readers may add to one. Close the
- * reader after a failure too. */
+/* Close the reader after a failure too. */
 berth_status reader_open(struct reader *r, const struct source_spec *spec, const struct text_file *files,
                          size_t file_count) BERTH_CHECKED;
 /* The next row in r->row; *more is false after the last. */
 berth_status reader_next(struct reader *r, bool *more) BERTH_CHECKED;
+/* Adds what the row at hand tells to a report that was initialised for the spec's labels; at the end of the
+ * files, what they tell. Several readers may add to one report. */
+berth_status reader_report_row(const struct reader *r, struct read_report *report) BERTH_CHECKED;
+berth_status reader_report_end(const struct reader *r, struct read_report *report) BERTH_CHECKED;
 void reader_close(struct reader *r);
 
 /* The column behind a field; NULL: the spec has none there. */

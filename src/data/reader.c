@@ -54,19 +54,25 @@ berth_status reader_open(struct reader *r, const struct source_spec *spec, const
     r->field_count = FIELD_OF_LABELS + spec->label_count;
     BERTH_TRY(berth_calloc(&r->row.labels, spec->label_count, sizeof *r->row.labels));
     BERTH_TRY(berth_calloc(&r->fields, r->field_count, sizeof *r->fields));
-    berth_str_init(&r->converted);
+    BERTH_TRY(berth_calloc(&r->converted, spec->label_count, sizeof *r->converted));
+    BERTH_TRY(berth_calloc(&r->found_tags, spec->label_count, sizeof *r->found_tags));
     BERTH_TRY(berth_calloc(&r->lists, spec->label_count, sizeof *r->lists));
-    for (size_t i = 0; i < spec->label_count; i++)
+    for (size_t i = 0; i < spec->label_count; i++) {
         berth_str_init(&r->lists[i]);
+        berth_str_init(&r->converted[i]);
+    }
     return spec->format->open ? spec->format->open(r) : BERTH_OK;
 }
 
 void reader_close(struct reader *r) {
     if (r->state && r->spec->format->close) r->spec->format->close(r);
-    for (size_t i = 0; r->lists && i < r->spec->label_count; i++)
+    for (size_t i = 0; r->lists && i < r->spec->label_count; i++) {
         berth_str_deinit(&r->lists[i]);
+        berth_str_deinit(&r->converted[i]);
+    }
     free(r->lists);
-    berth_str_deinit(&r->converted);
+    free(r->converted);
+    free(r->found_tags);
     free(r->fields);
     free(r->state);
     free(r->row.labels);
@@ -188,14 +194,11 @@ static berth_status read_tags(struct reader *r, size_t label, const char **out) 
         BERTH_FAIL(BERTH_E_FORMAT, "%s:%lld: found %lld tag%s in %s, expected %lld (words of %s)",
                    r->files[f->file].path, (long long)r->line, (long long)tags, tags == 1 ? "" : "s",
                    name_column(r, field).text, (long long)words, name_column(r, FIELD_OF_TEXT).text);
-    if (r->report) BERTH_TRY(read_report_tags(r->report, label, r->files[f->file].path, r->line, *out));
+    r->found_tags[label] = *out;
     enum berth_tag_scheme to = r->spec->labels[label].convert_to;
     if (to == BERTH_TAG_SCHEME_COUNT) return BERTH_OK;
-    tags_convert(&r->converted, *out, to); /* the list that *out points to may be in r->lists */
-    berth_str_reset(&r->lists[label]);
-    berth_str_add(&r->lists[label], r->converted.data ? r->converted.data : "");
-    if (r->converted.failed) BERTH_FAIL(BERTH_E_MEMORY, "out of memory");
-    return end_list(&r->lists[label], out);
+    tags_convert(&r->converted[label], *out, to);
+    return end_list(&r->converted[label], out);
 }
 
 static berth_status read_label(struct reader *r, size_t label) {
@@ -228,22 +231,14 @@ static berth_status read_label(struct reader *r, size_t label) {
     return BERTH_OK;
 }
 
-/* At the end of the files. */
-static berth_status end_report(struct reader *r) {
-    for (size_t i = 0; r->report && i < r->file_count; i++) {
-        BERTH_TRY(
-            read_report_replaced(r->report, r->files[i].path, r->lines[i].replaced_line, r->lines[i].replaced));
-        r->lines[i].replaced = 0;
-    }
-    return BERTH_OK;
-}
-
 berth_status reader_next(struct reader *r, bool *more) {
     struct berth_row *row = &r->row;
     for (size_t i = 0; i < r->field_count; i++)
         r->fields[i].kind = FIELD_MISSING;
     BERTH_TRY(r->spec->format->next(r, more));
-    if (!*more) return end_report(r);
+    if (!*more) return BERTH_OK;
+    for (size_t i = 0; i < row->label_count; i++)
+        r->found_tags[i] = NULL;
     struct field *text = &r->fields[FIELD_OF_TEXT], *pair = &r->fields[FIELD_OF_PAIR];
     struct field *negative = &r->fields[FIELD_OF_NEGATIVE];
     row->line = r->line;
@@ -256,5 +251,20 @@ berth_status reader_next(struct reader *r, bool *more) {
     row->text_negative = negative->kind == FIELD_TEXT && negative->size > 0 ? negative->text : NULL;
     for (size_t i = 0; i < row->label_count; i++)
         BERTH_TRY(read_label(r, i));
+    return BERTH_OK;
+}
+
+berth_status reader_report_row(const struct reader *r, struct read_report *report) {
+    for (size_t i = 0; i < r->row.label_count; i++) {
+        const char *path = r->files[r->fields[FIELD_OF_LABELS + i].file].path;
+        if (r->found_tags[i]) BERTH_TRY(read_report_tags(report, i, path, r->line, r->found_tags[i]));
+    }
+    return BERTH_OK;
+}
+
+berth_status reader_report_end(const struct reader *r, struct read_report *report) {
+    for (size_t i = 0; i < r->file_count; i++)
+        BERTH_TRY(
+            read_report_replaced(report, r->files[i].path, r->lines[i].replaced_line, r->lines[i].replaced));
     return BERTH_OK;
 }

@@ -85,6 +85,7 @@ static berth_status next_row(struct row_walk *w, bool *more) {
             if (w->path_rows == 0)
                 BERTH_FAIL(BERTH_E_FORMAT, "%s:%lld: found the end of the file, expected at least one row",
                            first->path, (long long)w->reader.lines[0].line + 1);
+            if (w->report) BERTH_TRY(reader_report_end(&w->reader, w->report));
             reader_close(&w->reader);
             w->open = false;
         }
@@ -107,6 +108,7 @@ berth_status row_walk_next(struct row_walk *w, bool *more) {
             if (split != w->split) continue;
         }
         int64_t index = w->seen++;
-        if (!w->kept || (w->kept[index / 8] >> (index % 8) & 1)) return BERTH_OK;
+        if (w->kept && !(w->kept[index / 8] >> (index % 8) & 1)) continue;
+        return w->report ? reader_report_row(&w->reader, w->report) : BERTH_OK;
     }
 }

@@ -218,10 +218,20 @@ static void impossible_numbers_are_refused(void **state) {
                  {"below", {2, 3, 2, 3}, {0, 2, 4}, {0, -2}}};
     struct data_world w;
     struct specs specs;
+    struct read_report report;
+    struct berth_str meta;
     world_make(&w);
     struct berth_config *c = world_config(&w, "data: {r: {format: lines, train: r.txt}}\n"
                                               "tasks: {t: {type: classification, source: r, label: label}}\n");
     assert_ok(specs_read(&specs, c));
+    berth_str_init(&meta);
+    assert_ok(read_report_init(&report, 1));
+    berth_str_add(&meta,
+                  "{\"rows\":2,\"source_rows\":2,\"tokens\":4,\"words\":0,\"rows_cut\":0,\"words_cut\":0,"
+                  "\"labels\":[{\"names\":[\"x\"]}],\"report\":");
+    read_report_add_json(&meta, &report);
+    berth_str_add(&meta, "}");
+    assert_false(meta.failed);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct berth_h5_writer *h = NULL;
         struct pack p;
@@ -234,9 +244,7 @@ static void impossible_numbers_are_refused(void **state) {
         assert_ok(berth_h5_put(h, "offset", BERTH_H5_I64, 1, &three, cases[i].offset));
         assert_ok(berth_h5_put(h, "word_offset", BERTH_H5_I64, 1, &three, words));
         assert_ok(berth_h5_put(h, "labels/0", BERTH_H5_I32, 1, &two, cases[i].labels));
-        assert_ok(berth_h5_put_text(h, "meta",
-                                    "{\"rows\":2,\"source_rows\":2,\"tokens\":4,\"words\":0,\"rows_cut\":0,\"words_cut\":0,"
-                                    "\"labels\":[{\"names\":[\"x\"]}]}"));
+        assert_ok(berth_h5_put_text(h, "meta", meta.data));
         assert_ok(berth_h5_commit(&h));
         berth_status status = pack_open(&p, path, &specs.sources[0], 16, berth_tokenizer_size(w.tokenizer));
         if (status != (i == 0 ? BERTH_OK : BERTH_E_FORMAT))
@@ -244,6 +252,8 @@ static void impossible_numbers_are_refused(void **state) {
         if (i > 0) assert_non_null(strstr(berth_error_text(), "x.h5: "));
         if (i == 0) pack_close(&p);
     }
+    read_report_deinit(&report);
+    berth_str_deinit(&meta);
     specs_deinit(&specs);
     berth_config_free(c);
     world_remove(&w);
@@ -352,10 +362,11 @@ static void training_refuses_labels_that_a_saved_head_lacks(void **state) {
     assert_ok(berth_data_open(&d, c, w.tokenizer, known, 2, BERTH_ALL_SPLITS)); /* scoring may count them */
     assert_int_equal(berth_data_source(d, 0)->split[BERTH_TRAIN].unknown_labels[0], 1);
     assert_int_equal(berth_feeder_create(&f, d, &options), BERTH_E_USAGE);
-    assert_string_equal(berth_error_text(),
-                        "data.talk.train: row 3: task 'intent': the label 'find' is not among the 2 of the model's "
-                        "head of that name (1 such label in all); to learn other labels give the task another name: "
-                        "it gets a new head");
+    assert_string_equal(
+        berth_error_text(),
+        "data.talk.train: row 3: task 'intent': the label 'find' is not among the 2 of the model's "
+        "head of that name (1 such label in all); to learn other labels give the task another name: "
+        "it gets a new head");
     berth_data_free(d);
     assert_ok(berth_labels_add(&known[1].labels, "find", NULL));
     assert_ok(berth_data_open(&d, c, w.tokenizer, known, 2, BERTH_ALL_SPLITS));

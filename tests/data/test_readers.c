@@ -252,6 +252,70 @@ static void tasks_read_several_sources(void **state) {
     world_remove(&w);
 }
 
+#define NER "data: {n: {format: conll, train: n.train, dev: n.dev}}\n"
+#define NER_TASK "tasks: {ner: {type: tagging, source: n, label: 1"
+
+static void log_has(const struct data_world *w, const char *line) {
+    char expected[512];
+    size_t used = 0;
+    for (const char *p = line; *p; p++)
+        used += (size_t)snprintf(expected + used, sizeof expected - used, "%.*s", *p == '@' ? 1000 : 1,
+                                 *p == '@' ? w->folder : p);
+    if (!strstr(w->log, expected)) fail_msg("the log has no '%s':\n%s", expected, w->log);
+}
+
+/* The scheme is told from the training rows, and what does not fit is said, when a pack is used again, too. */
+static void tags_out_of_place_are_reported(void **state) {
+    (void)state;
+    for (int turn = 0; turn < 2; turn++) {
+        static struct data_world w;
+        if (turn == 0) {
+            world_make(&w);
+            world_put(&w, "n.train",
+                      "the B-x\nfilm I-x\n\nfilm O\nwas I-y\n\nbad I-x\nnot B-y\n\nbad B-x\nfor B-x\n");
+            world_put(&w, "n.dev", "the B-x\n\nfilm E-x\n");
+        }
+        w.log[0] = 0;
+        w.warnings = 0;
+        struct berth_data *d = world_open(&w, NER NER_TASK "}}\n");
+        assert_int_equal(berth_data_task(d, 0)->scheme, BERTH_TAGS_BIO);
+        assert_int_equal(berth_data_was_packed(d, 0, BERTH_TRAIN), turn == 0);
+        log_has(&w, "task 'ner': the scheme of its tags is bio");
+        log_has(&w,
+                "task 'ner': 2 tags of n train do not fit the scheme bio (the first: @/n.train:4: word 2: I-y "
+                "behind O)");
+        log_has(
+            &w,
+            "task 'ner': 1 tag of n dev does not fit the scheme bio (the first: @/n.dev:3: word 1: E-x behind "
+            "the beginning of the sentence)");
+        assert_int_equal(w.warnings, 3); /* and E-x is not among the known labels */
+        berth_data_free(d);
+        if (turn == 1) {
+            d = world_open(&w, NER NER_TASK ", scheme: bioes}}\n");
+            assert_int_equal(berth_data_task(d, 0)->scheme, BERTH_TAGS_BIOES);
+            berth_data_free(d);
+            d = world_open(&w, NER NER_TASK ", scheme: io, convert_to: bio}}\n");
+            assert_int_equal(berth_data_task(d, 0)->scheme, BERTH_TAGS_BIO);
+            assert_true(berth_labels_find(&berth_data_task(d, 0)->labels, "B-y") > 0);
+            assert_int_equal(berth_labels_find(&berth_data_task(d, 0)->labels, "I-y"), -1);
+            berth_data_free(d);
+            world_remove(&w);
+        }
+    }
+}
+
+static void replaced_characters_are_reported(void **state) {
+    struct data_world w;
+    (void)state;
+    world_make(&w);
+    world_put(&w, "r.tsv", "sentence\tlabel\ngood\tpos\nb\xFF\xFE\tneg\n");
+    struct berth_data *d =
+        world_open(&w, "data: {r: {format: tsv, text: sentence, train: r.tsv, encoding: replace}}\n" TSV_TASKS);
+    log_has(&w, "r train: 2 bad characters were replaced by U+FFFD (the first: @/r.tsv:3)");
+    berth_data_free(d);
+    world_remove(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tsv_reads_columns_by_name_and_number),
@@ -261,6 +325,8 @@ int main(void) {
         cmocka_unit_test(seqfiles_belong_together),
         cmocka_unit_test(configuration_must_fit_the_format),
         cmocka_unit_test(tasks_read_several_sources),
+        cmocka_unit_test(tags_out_of_place_are_reported),
+        cmocka_unit_test(replaced_characters_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
