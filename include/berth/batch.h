@@ -17,7 +17,7 @@
  * Losses. An optimizer step draws `step_rows` rows, split in one or more batches (accumulation); of these
  * `task_rows` carry a label for the task, in `task_items` labelled items. With weight w the task's part of the
  * step's loss is  w * share * (sum of item losses / task_items), share = task_rows / step_rows for mixed
- * batches and 1 when a step holds one task.
+ * batches and 1 where one_share says so (mix: step and all).
  */
 #ifndef BERTH_BATCH_H
 #define BERTH_BATCH_H
@@ -73,6 +73,7 @@ struct berth_batch {
     int64_t max_length;      /* of a sequence */
     int64_t step_rows;       /* rows of the whole optimizer step, all its batches */
     bool one_task;           /* mix: step */
+    bool one_share;          /* mix: step and all: a task's share is 1, whatever its rows are */
     int32_t *tokens;         /* [T] */
     int32_t *positions;      /* [T] */
     int32_t *segments;       /* [T] */

@@ -11,8 +11,9 @@
  *
  * A source is where rows come from; one source may carry labels of several tasks. A row holds [CLS] text [SEP]
  * (text_pair [SEP]) cut to max_length (longest first for pairs), its words, and its labels.
- * Labels are numbered from the training split (sorted, "O" first) unless given; a label that is not known becomes
- * BERTH_LABEL_UNKNOWN: counted, reported, and wrong whatever is predicted. To train with such labels is refused.
+ * Labels are numbered from the training split (sorted, "O" first) unless given; a label that is not known
+ * becomes BERTH_LABEL_UNKNOWN: counted, reported, and wrong whatever is predicted. To train with such labels is
+ * refused.
  */
 #ifndef BERTH_DATA_H
 #define BERTH_DATA_H
@@ -28,8 +29,9 @@ const char *berth_split_name(enum berth_split split); /* "train", "dev", "test" 
 #define BERTH_LABEL_UNKNOWN (-2)
 
 /* One split of one source, packed; a read-only view of a file that is mapped. A packed row is a row of the text
- * files, or with `overflow: windows` one window of it; the windows of a text row lie one after the other, and each
- * of its words belongs to exactly one of them. Arrays [task] are NULL where the source does not carry the task. */
+ * files, or with `overflow: windows` one window of it; the windows of a text row lie one after the other, and
+ * each of its words belongs to exactly one of them. Arrays [task] are NULL where the source does not carry the
+ * task. */
 struct berth_dataset {
     int64_t rows;        /* R */
     int64_t source_rows; /* rows of the text files; fewer than R where windows are */
@@ -46,9 +48,9 @@ struct berth_dataset {
     const int32_t *pair_at;     /* [R] separate sequences (similarity, contrastive): index within the row of the
                                    pair's first token; 0: none; NULL: a row is one sequence */
     const int32_t *negative_at; /* [R] the same for the negative */
-    const int32_t *const *labels;     /* [task] classification [R] and tagging [word_count]: the label; other kinds
-                                         [R]: 0 where the row is labelled; mlm: NULL */
-    const float *const *numbers;      /* [task] regression and similarity: [R] */
+    const int32_t *const *labels; /* [task] classification [R] and tagging [word_count]: the label; other kinds
+                                     [R]: 0 where the row is labelled; mlm: NULL */
+    const float *const *numbers;  /* [task] regression and similarity: [R] */
     const int64_t *const *set_offset; /* [task] multilabel: [R+1] into set_values */
     const int32_t *const *set_values; /* [task] multilabel: the labels of the rows */
     int64_t rows_cut;                 /* text rows longer than max_length that lost tokens */
@@ -94,43 +96,74 @@ bool berth_data_was_packed(const struct berth_data *d, size_t source, enum berth
 /* ---- the order of training */
 struct berth_feeder_options {
     uint64_t seed;
-    const bool *tasks;    /* [tasks] those that are trained, borrowed; a row that feeds none of them is not drawn. NULL:
-                             all. Items of the others are in the batches all the same */
-    bool one_task;        /* mix: step; else mixed batches */
-    int64_t batch_size;   /* sequences an optimizer step; 0: batch_tokens decides */
-    int64_t batch_tokens; /* tokens an optimizer step at most; 0: batch_size decides */
-    int accumulate;       /* batches an optimizer step is split in */
+    const struct berth_config *config; /* whose section `sampling` holds (a stage's); NULL: the data's own */
+    bool one_task;                     /* mix: step, whatever the configuration says */
+    int64_t batch_size;                /* rows an optimizer step; 0: batch_tokens decides */
+    int64_t batch_tokens;              /* tokens an optimizer step at most; 0: batch_size decides */
+    int accumulate;                    /* parts an optimizer step is split in, over all ranks */
+    const bool *tasks; /* [tasks] those that train; borrowed during create; NULL: all. Rows that feed none of
+                          them are not drawn, and batches have no items of the others */
+    int rank,
+        ranks; /* this rank's parts are [rank*P/ranks, (rank+1)*P/ranks) of P = accumulate; 0, 0: one rank */
+    bool synchronous; /* no thread: a step is prepared when it is taken; the bits are the same */
 };
 
 struct berth_feeder;
 
-/* Proportional sampling: in an epoch each training row that carries a label of some task is drawn once, in an
- * order that is a pure function of (seed, epoch). Rows are shuffled over all sources; within a window of 64
- * steps rows of near length are put together; then the steps of the window are shuffled. With one_task a step
- * draws rows of one task only and feeds that head alone: an epoch then draws each task's rows once, tasks
- * interleaved by a shuffled order. With both batch_size and batch_tokens both limits hold; a row longer than
- * batch_tokens is a step of its own. An ordinal is the row's place in the step, however the step is split.
- * Within a batch rows of one source lie together. A task whose source has no training split, and a
- * training label that a given label map does not hold, are BERTH_E_USAGE.
- * Borrows d. */
+/* Draws are shared between units, which are sources, or tasks with mix: step, as the section `sampling` of the
+ * configuration says (the data holds it). By default every training row that carries a label of some task that
+ * trains is drawn once an epoch. Which rows, and in which order, is a pure function of (seed, epoch). Rows are
+ * shuffled over all units; within a window of 64 steps rows of near length are put together; then the steps of
+ * the window are shuffled. With mix: step a step draws rows of one task only and feeds that head alone; tasks
+ * are interleaved by a shuffled order. With mix: all every step has the same number of rows of each source.
+ * With both batch_size and batch_tokens both limits hold; a row longer than batch_tokens is a step of its own.
+ * An ordinal is the sequence's place in the step, however the step is split. Within a batch rows of one source
+ * lie together. Steps are prepared ahead by a thread of the feeder's own; memory: 4 to 9 bytes a row drawn. A
+ * task none of whose sources has a training split, and training labels that a given label map does not hold,
+ * are BERTH_E_USAGE. One feeder is used by one thread. Borrows d. */
 berth_status berth_feeder_create(struct berth_feeder **out, const struct berth_data *d,
                                  const struct berth_feeder_options *options) BERTH_CHECKED;
 void berth_feeder_free(struct berth_feeder *f);
 /* Optimizer steps of an epoch (0-based); with batch_tokens it differs between epochs. */
 berth_status berth_feeder_epoch_steps(struct berth_feeder *f, int64_t epoch, int64_t *out) BERTH_CHECKED;
-/* Prepares the next optimizer step; going past an epoch's end begins the next. */
+/* Takes the next optimizer step; going past an epoch's end begins the next. */
 berth_status berth_feeder_next(struct berth_feeder *f) BERTH_CHECKED;
-int berth_feeder_batch_count(const struct berth_feeder *f); /* <= accumulate; empty ones are left out */
+/* This rank's batches of the step: at most its parts; empty ones are left out. Borrowed until the next step. */
+int berth_feeder_batch_count(const struct berth_feeder *f);
 const struct berth_batch *berth_feeder_batch(const struct berth_feeder *f, int index);
-int64_t berth_feeder_epoch(const struct berth_feeder *f); /* of the step prepared last */
-/* The state is two integers: epoch, and steps of it already taken. */
+int berth_feeder_batch_part(const struct berth_feeder *f, int index); /* which of the `accumulate` parts */
+int64_t berth_feeder_epoch(const struct berth_feeder *f);             /* of the step taken last */
+/* The state is two integers: epoch, and steps of it already taken. Any step can be reached without those
+ * before. */
 void berth_feeder_state(const struct berth_feeder *f, int64_t *epoch, int64_t *steps_done);
 berth_status berth_feeder_restore(struct berth_feeder *f, int64_t epoch, int64_t steps_done) BERTH_CHECKED;
+/* Seconds that steps waited for their input so far, and how many had to (the first always does). steps may be
+ * NULL. */
+double berth_feeder_waited(const struct berth_feeder *f, int64_t *steps);
+
+/* For the plan: what an epoch draws. */
+struct berth_feeder_unit {
+    const char *name; /* of the source or task; borrowed from the data */
+    bool is_task;
+    int64_t rows;   /* that can be drawn */
+    int64_t draws;  /* an epoch */
+    double share;   /* of all draws */
+    double repeats; /* draws / rows */
+};
+size_t berth_feeder_unit_count(const struct berth_feeder *f);
+struct berth_feeder_unit berth_feeder_unit(const struct berth_feeder *f, size_t index);
+struct berth_feeder_task {
+    int64_t rows; /* training rows that feed it */
+    double draws; /* of them an epoch, on average */
+    double share; /* factor of its mean loss in the loss of a step, on average */
+    double repeats;
+};
+struct berth_feeder_task berth_feeder_task(const struct berth_feeder *f, size_t task);
 
 /* ---- the order of evaluation: all rows of one source's split, longest first, `batch_size` sequences a batch;
  * items of every task that the source carries (all words that were not cut off, all sequences), labels
- * included. source/source_row of the batch tell where each sequence belongs; a row may have several (its pair, its
- * negative, the corrupted copy for mlm, whose draw is the same at every evaluation). */
+ * included. source/source_row of the batch tell where each sequence belongs; a row may have several (its pair,
+ * its negative, the corrupted copy for mlm, whose draw is the same at every evaluation). */
 struct berth_scan;
 berth_status berth_scan_create(struct berth_scan **out, const struct berth_data *d, size_t source,
                                enum berth_split split, int64_t batch_size) BERTH_CHECKED;
@@ -166,33 +199,34 @@ berth_status berth_data_add_text(struct berth_batch *b, const struct berth_token
  *     contrastive, mlm         "" when the row serves the task */
 #define BERTH_LIST_END '\x1F'
 struct berth_row {
-    const char *text;      /* ended by a zero byte, valid UTF-8, borrowed until the next row */
-    const char *text_pair; /* or NULL */
+    const char *text;          /* ended by a zero byte, valid UTF-8, borrowed until the next row */
+    const char *text_pair;     /* or NULL */
     const char *text_negative; /* a text unlike `text`, for contrastive tasks; or NULL */
-    bool pre_split;        /* text is a list of words; else words lie between white space */
+    bool pre_split;            /* text is a list of words; else words lie between white space */
     size_t label_count;
     const char **labels; /* [label_count] as asked at opening; NULL: missing */
     int64_t line;        /* 1-based, for messages */
 };
 
-/* ---- texts of a file, for prediction: through the same readers, without labels. All NULL and false: a text a line, in
- * UTF-8 (empty lines are texts, too). Compressed files are told by their content. */
+/* ---- texts of a file, for prediction: through the same readers, without labels. All NULL and false: a text a
+ * line, in UTF-8 (empty lines are texts, too). Compressed files are told by their content. */
 struct berth_texts_options {
-    const char *format;     /* tsv, csv, jsonl, conll, seqfiles, lines (the label is dropped), text */
-    const char *text;       /* column: a name, or digits: its number; NULL: 0, in jsonl "text" */
-    const char *text_pair;  /* column of a second text; NULL: none */
-    bool no_header;         /* tsv, csv */
-    const char *delimiter;  /* as data.NAME.delimiter */
-    const char *encoding;   /* as data.NAME.encoding; NULL: strict */
+    const char *format;    /* tsv, csv, jsonl, conll, seqfiles, lines (the label is dropped), text */
+    const char *text;      /* column: a name, or digits: its number; NULL: 0, in jsonl "text" */
+    const char *text_pair; /* column of a second text; NULL: none */
+    bool no_header;        /* tsv, csv */
+    const char *delimiter; /* as data.NAME.delimiter */
+    const char *encoding;  /* as data.NAME.encoding; NULL: strict */
 };
 struct berth_texts;
-/* path NULL or "-": standard input. Pipes and terminals are read as they come; files are mapped. Mistakes in the options
- * name --input, --column, --pair-column, --delimiter, --encoding. Borrows the options' texts. */
+/* path NULL or "-": standard input. Pipes and terminals are read as they come; files are mapped. Mistakes in
+ * the options name --input, --column, --pair-column, --delimiter, --encoding. Borrows the options' texts. */
 berth_status berth_texts_open(struct berth_texts **out, const char *path,
                               const struct berth_texts_options *options) BERTH_CHECKED;
 /* *row is NULL at the end; else valid until the next call. */
 berth_status berth_texts_next(struct berth_texts *t, const struct berth_row **row) BERTH_CHECKED;
-/* Whether the next line is there, so that `next` need not wait for a pipe (a row of several lines may still wait). */
+/* Whether the next line is there, so that `next` need not wait for a pipe (a row of several lines may still
+ * wait). */
 bool berth_texts_ready(const struct berth_texts *t);
 int64_t berth_texts_replaced(const struct berth_texts *t); /* characters so far, with encoding replace */
 void berth_texts_close(struct berth_texts *t);

@@ -16,9 +16,12 @@
 #define RADIX_SIZE (1 << RADIX_BITS)
 
 static const char *const TASK_KIND_NAMES[BERTH_TASK_KIND_COUNT] = {
-    [BERTH_TASK_CLASSIFICATION] = "classification", [BERTH_TASK_TAGGING] = "tagging",
-    [BERTH_TASK_MULTILABEL] = "multilabel",         [BERTH_TASK_REGRESSION] = "regression",
-    [BERTH_TASK_SIMILARITY] = "similarity",         [BERTH_TASK_CONTRASTIVE] = "contrastive",
+    [BERTH_TASK_CLASSIFICATION] = "classification",
+    [BERTH_TASK_TAGGING] = "tagging",
+    [BERTH_TASK_MULTILABEL] = "multilabel",
+    [BERTH_TASK_REGRESSION] = "regression",
+    [BERTH_TASK_SIMILARITY] = "similarity",
+    [BERTH_TASK_CONTRASTIVE] = "contrastive",
     [BERTH_TASK_MLM] = "mlm",
 };
 
@@ -115,6 +118,7 @@ berth_status berth_batch_reset(struct berth_batch *b, int task_count) {
     b->max_length = 0;
     b->step_rows = 0;
     b->one_task = false;
+    b->one_share = false;
     b->task_count = task_count;
     b->cu_seqlens[0] = 0;
     for (int i = 0; i < task_count; i++) {

@@ -23,6 +23,7 @@ void berth_data_free(struct berth_data *d) {
         berth_task_deinit(&d->tasks[t].task);
         free(d->tasks[t].sources);
     }
+    sampling_deinit(&d->sampling);
     free(d->sources);
     free(d->tasks);
     free(d);
@@ -157,6 +158,7 @@ berth_status berth_data_open(struct berth_data **out, const struct berth_config 
     BERTH_TRY_OUT(berth_calloc(&d->tasks, specs.task_count, sizeof *d->tasks));
     d->task_count = specs.task_count;
     d->seed = (uint64_t)berth_config_int(c, "seed");
+    BERTH_TRY_OUT(sampling_read(&d->sampling, c));
     d->special = berth_tokenizer_special(tokenizer);
     d->vocabulary = (int32_t)berth_tokenizer_size(tokenizer);
     for (size_t i = 0; i < d->source_count; i++)

@@ -3,7 +3,8 @@
  *     read_priv.h   sources as configured, readers: files -> rows
  *     row_encoder   a row's text -> [CLS] tokens [SEP] and word positions
  *     pack          rows -> packed HDF5 file -> mapped view
- *     plan          the rows of an epoch in order, cut into steps
+ *     row_draw      a row as it is fed: sequences and items of a batch (sample_priv.h: which rows, in which
+ * order)
  */
 #ifndef BERTH_DATA_PRIV_H
 #define BERTH_DATA_PRIV_H
@@ -215,51 +216,8 @@ berth_status source_options_check(struct source_spec *spec, const struct specs *
 
 /* ---- feeding */
 
-struct plan_entry { /* one row that may be drawn */
-    int64_t row;
-    int32_t source;
-    int32_t length; /* tokens */
-};
-
-struct plan {            /* an epoch */
-    int64_t *order;      /* [entry_count] entries, in the order of steps */
-    int64_t *step_first; /* [step_count + 1] into order */
-    int32_t *step_group; /* [step_count] */
-    int64_t step_count;
-    int64_t epoch; /* -1: not made */
-};
-
-struct step_key {
-    uint32_t key;
-    int64_t step;
-};
-
-struct sampler {
-    struct berth_feeder_options options;
-    struct plan_entry *entries; /* [entry_count] grouped: all rows, or each task's rows */
-    int64_t entry_count;
-    int64_t *group_first; /* [group_count + 1] */
-    size_t group_count;
-    int32_t max_length; /* of an entry */
-    /* work space of plan_make */
-    int64_t *scratch;           /* [entry_count] */
-    int64_t *step_first;        /* [entry_count + 1] */
-    int32_t *step_group;        /* [entry_count] */
-    struct step_key *step_keys; /* [entry_count] */
-    int64_t *group_at;          /* [group_count] */
-    int64_t *counts;            /* [max_length + 2] */
-};
 /* True when a task's loss may have an item of this training row. */
 bool row_feeds_task(const struct berth_data *d, size_t task, size_t source, int64_t row);
-/* Deinit after a failure too. */
-berth_status sampler_init(struct sampler *s, const struct berth_data *d,
-                          const struct berth_feeder_options *options) BERTH_CHECKED;
-void sampler_deinit(struct sampler *s);
-berth_status plan_init(struct plan *p, const struct sampler *s) BERTH_CHECKED;
-void plan_deinit(struct plan *p);
-/* Makes the plan of an epoch: a pure function of the entries, the options and the epoch; allocates nothing. */
-void plan_make(struct plan *p, struct sampler *s, int64_t epoch);
-
 struct row_buffers {
     int32_t *segments; /* owned */
     size_t segment_capacity;
@@ -318,6 +276,37 @@ berth_status task_find_scheme(enum berth_tag_scheme *out, const struct berth_dat
 /* Logs what reading told of a split beside its tags. */
 void split_log_report(const char *source, enum berth_split split, const struct read_report *report);
 
+/* ---- sampling_config.c */
+
+enum sampling_mix { MIX_BATCH, MIX_STEP, MIX_ALL };
+enum sampling_epoch { EPOCH_ALL, EPOCH_SMALLEST, EPOCH_LARGEST, EPOCH_STEPS };
+enum size_of { SIZE_OWN, SIZE_SMALLEST, SIZE_LARGEST };
+
+struct unit_options { /* sampling.units.NAME */
+    char *name;       /* owned */
+    double share;     /* below 0: not given */
+    int64_t rows;     /* 0: not given */
+    double ratio;     /* 0: not given */
+    enum size_of of;
+    bool fixed;    /* fewer rows: the same ones every epoch */
+    bool augment;  /* repeated rows are altered */
+    char *balance; /* owned; a task whose classes are drawn equally often; NULL: none */
+};
+
+struct sampling_scheme;
+struct sampling { /* the section of the configuration */
+    const struct sampling_scheme *scheme;
+    double temperature;
+    int64_t cap; /* 0: none */
+    enum sampling_mix mix;
+    enum sampling_epoch epoch;
+    int64_t epoch_steps;
+    struct unit_options *units; /* [unit_count] those that the configuration names */
+    size_t unit_count;
+};
+berth_status sampling_read(struct sampling *out, const struct berth_config *c) BERTH_CHECKED;
+void sampling_deinit(struct sampling *s);
+
 /* ---- data.c */
 struct data_task {
     struct berth_task task;
@@ -349,6 +338,7 @@ struct berth_data {
     struct data_task *tasks; /* [task_count] */
     size_t task_count;
     uint64_t seed;
+    struct sampling sampling;
     struct berth_special_tokens special;
     int32_t vocabulary;
 };

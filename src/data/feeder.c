@@ -1,27 +1,18 @@
-/* feeder.c: optimizer steps as batches; its state is two integers.
- *
- * A step's rows are numbered 0.. in the plan's order: these ordinals key dropout, so they depend neither on how
- * the step is split nor on where a row lies in a batch. Splitting keeps the order: by rows when batch_size
- * rules, by tokens when batch_tokens does. Within a batch the rows are then gathered by source.
- */
-#include "data/data_priv.h"
-
+/* feeder.c: optimizer steps as batches; its state is two integers. */
 #include <stdlib.h>
 
+#include "data/sample_priv.h"
+
 struct berth_feeder {
-    const struct berth_data *data; /* borrowed */
     struct sampler sampler;
-    struct plan plan;  /* of `epoch` */
-    struct plan other; /* of an epoch that was asked about */
-    int64_t epoch, steps_done;
-    int64_t prepared_epoch;
-    struct berth_batch *batches; /* [accumulate] */
-    int batch_count;
-    int *part; /* [part_capacity] the batch of each row of the step */
-    size_t part_capacity;
-    int32_t *ordinal; /* [ordinal_capacity] of each row's first sequence */
-    size_t ordinal_capacity;
-    struct row_buffers buffers;
+    struct producer producer;
+    struct plan asked;         /* of an epoch that was asked about */
+    struct prefetch *prefetch; /* NULL: steps are prepared when they are taken */
+    struct prepared own;       /* without prefetch */
+    const struct prepared *step;
+    int64_t epoch, steps_done; /* of the steps taken */
+    double waited;
+    int64_t waits;
 };
 
 berth_status berth_feeder_create(struct berth_feeder **out, const struct berth_data *d,
@@ -29,12 +20,17 @@ berth_status berth_feeder_create(struct berth_feeder **out, const struct berth_d
     berth_status status = BERTH_OK;
     struct berth_feeder *f = NULL;
     BERTH_ASSERT_MSG(options->accumulate >= 1, "accumulate %d", options->accumulate);
+    BERTH_ASSERT_MSG(options->rank >= 0 && (options->rank == 0 || options->rank < options->ranks),
+                     "rank %d of %d", options->rank, options->ranks);
     BERTH_TRY(berth_calloc(&f, 1, sizeof *f));
-    f->data = d;
-    BERTH_TRY_OUT(berth_calloc(&f->batches, (size_t)options->accumulate, sizeof *f->batches));
+    f->asked.epoch = -1;
     BERTH_TRY_OUT(sampler_init(&f->sampler, d, options));
-    BERTH_TRY_OUT(plan_init(&f->plan, &f->sampler));
-    BERTH_TRY_OUT(plan_init(&f->other, &f->sampler));
+    f->producer.sampler = &f->sampler;
+    BERTH_TRY_OUT(plan_init(&f->producer.plan, &f->sampler));
+    if (options->synchronous)
+        BERTH_TRY_OUT(prepared_init(&f->own, options->accumulate));
+    else
+        BERTH_TRY_OUT(prefetch_create(&f->prefetch, &f->producer, options->accumulate));
     *out = f;
     f = NULL;
 out:
@@ -44,137 +40,67 @@ out:
 
 void berth_feeder_free(struct berth_feeder *f) {
     if (!f) return;
-    for (int i = 0; f->batches && i < f->sampler.options.accumulate; i++)
-        berth_batch_deinit(&f->batches[i]);
-    free(f->batches);
-    free(f->part);
-    free(f->ordinal);
-    row_buffers_deinit(&f->buffers);
-    plan_deinit(&f->plan);
-    plan_deinit(&f->other);
+    prefetch_free(f->prefetch); /* the thread first: it uses the rest */
+    prepared_deinit(&f->own);
+    plan_deinit(&f->producer.plan);
+    plan_deinit(&f->asked);
     sampler_deinit(&f->sampler);
     free(f);
 }
 
-static const struct plan *plan_of(struct berth_feeder *f, int64_t epoch) {
-    if (f->plan.epoch == epoch) return &f->plan;
-    if (f->other.epoch != epoch) plan_make(&f->other, &f->sampler, epoch);
-    return &f->other;
-}
-
 berth_status berth_feeder_epoch_steps(struct berth_feeder *f, int64_t epoch, int64_t *out) {
     const struct sampler *s = &f->sampler;
+    int64_t batch = s->options.batch_size;
     BERTH_ASSERT(epoch >= 0);
-    if (s->options.batch_tokens == 0) { /* the same in every epoch */
-        *out = 0;
-        for (size_t g = 0; g < s->group_count; g++)
-            *out +=
-                (s->group_first[g + 1] - s->group_first[g] + s->options.batch_size - 1) / s->options.batch_size;
-        return BERTH_OK;
-    }
-    *out = plan_of(f, epoch)->step_count;
-    return BERTH_OK;
-}
-
-/* Which batch each of the step's rows goes to, never decreasing. */
-static berth_status part_step(struct berth_feeder *f, const int64_t *rows, int64_t count) {
-    const struct sampler *s = &f->sampler;
-    int64_t parts = s->options.accumulate, total = 0, before = 0;
-    bool by_tokens = s->options.batch_size == 0;
-    BERTH_TRY(berth_grow(&f->part, &f->part_capacity, (size_t)count, sizeof *f->part));
-    for (int64_t i = 0; i < count; i++)
-        total += by_tokens ? s->entries[rows[i]].length : 1;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t size = by_tokens ? s->entries[rows[i]].length : 1;
-        f->part[i] = (int)((2 * before + size) * parts / (2 * total)); /* where the row's middle lies */
-        before += size;
+    *out = 0;
+    if (s->mix == MIX_ALL) {
+        *out = s->units[0].draws / s->units[0].step_rows;
+    } else if (s->options.batch_tokens == 0) { /* the same in every epoch */
+        for (size_t u = 0; s->mix == MIX_STEP && u < s->unit_count; u++)
+            *out += (s->units[u].draws + batch - 1) / batch;
+        if (s->mix == MIX_BATCH) *out = (s->draw_count + batch - 1) / batch;
+    } else {
+        if (!f->asked.order) BERTH_TRY(plan_init(&f->asked, s));
+        if (f->asked.epoch != epoch) BERTH_TRY(plan_make(&f->asked, s, epoch));
+        *out = f->asked.step_count;
     }
     return BERTH_OK;
-}
-
-/* Ordinals: the step's sequences are numbered in the order of its rows. */
-static berth_status number_step(struct berth_feeder *f, const int64_t *rows, int64_t count,
-                                const struct task_choice *choice) {
-    BERTH_TRY(berth_grow(&f->ordinal, &f->ordinal_capacity, (size_t)count, sizeof *f->ordinal));
-    int32_t next = 0;
-    for (int64_t i = 0; i < count; i++) {
-        const struct plan_entry *entry = &f->sampler.entries[rows[i]];
-        f->ordinal[i] = next;
-        next += row_sequence_count(f->data, (size_t)entry->source, BERTH_TRAIN, entry->row, choice);
-    }
-    return BERTH_OK;
-}
-
-/* Rows [first, end) of the step as one batch, source by source. */
-static berth_status fill_batch(struct berth_feeder *f, struct berth_batch *b, const int64_t *rows,
-                               int64_t first, int64_t end, const struct task_choice *choice) {
-    BERTH_TRY(batcher_begin(b, f->data));
-    b->one_task = choice->only >= 0;
-    for (size_t source = 0; source < f->data->source_count; source++) {
-        for (int64_t i = first; i < end; i++) {
-            const struct plan_entry *entry = &f->sampler.entries[rows[i]];
-            const struct row_draw draw = {
-                .source = source, .split = BERTH_TRAIN, .row = entry->row, .epoch = (uint32_t)f->epoch};
-            if ((size_t)entry->source != source) continue;
-            BERTH_TRY(batcher_add_row(b, f->data, &draw, &f->ordinal[i], choice, false, &f->buffers));
-        }
-    }
-    return berth_batch_finish(b);
-}
-
-/* task_rows and task_items were counted a batch; they are the whole step's. */
-static void share_counts(struct berth_feeder *f, int64_t rows) {
-    for (size_t t = 0; t < f->data->task_count; t++) {
-        int64_t task_rows = 0, task_items = 0;
-        for (int i = 0; i < f->batch_count; i++) {
-            task_rows += f->batches[i].items[t].task_rows;
-            task_items += f->batches[i].items[t].task_items;
-        }
-        for (int i = 0; i < f->batch_count; i++) {
-            f->batches[i].items[t].task_rows = task_rows;
-            f->batches[i].items[t].task_items = task_items;
-        }
-    }
-    for (int i = 0; i < f->batch_count; i++)
-        f->batches[i].step_rows = rows;
 }
 
 berth_status berth_feeder_next(struct berth_feeder *f) {
-    if (f->plan.epoch != f->epoch) plan_make(&f->plan, &f->sampler, f->epoch);
-    if (f->steps_done >= f->plan.step_count) {
-        plan_make(&f->plan, &f->sampler, ++f->epoch);
-        f->steps_done = 0;
+    double waited = 0;
+    f->step = NULL;
+    if (f->prefetch) {
+        BERTH_TRY(prefetch_take(f->prefetch, &f->step, &waited));
+    } else {
+        double begin = berth_time_seconds();
+        BERTH_TRY(producer_next(&f->producer, &f->own));
+        f->step = &f->own;
+        waited = berth_time_seconds() - begin;
     }
-    const int64_t *rows = f->plan.order + f->plan.step_first[f->steps_done];
-    int64_t count = f->plan.step_first[f->steps_done + 1] - f->plan.step_first[f->steps_done];
-    const struct task_choice choice = {.only = f->sampler.options.one_task ? f->plan.step_group[f->steps_done]
-                                                                           : -1};
-    BERTH_TRY(number_step(f, rows, count, &choice));
-    BERTH_TRY(part_step(f, rows, count));
-    f->batch_count = 0;
-    for (int64_t first = 0, end; first < count; first = end) {
-        for (end = first; end < count && f->part[end] == f->part[first];)
-            end++;
-        BERTH_TRY(fill_batch(f, &f->batches[f->batch_count], rows, first, end, &choice));
-        f->batch_count++;
-    }
-    share_counts(f, count);
-    f->prepared_epoch = f->epoch;
-    f->steps_done++;
+    f->waited += waited;
+    f->waits += waited > 0;
+    f->epoch = f->step->epoch;
+    f->steps_done = f->step->steps_done;
     return BERTH_OK;
 }
 
 int berth_feeder_batch_count(const struct berth_feeder *f) {
-    return f->batch_count;
+    return f->step ? f->step->filled_count : 0;
+}
+
+int berth_feeder_batch_part(const struct berth_feeder *f, int index) {
+    BERTH_ASSERT_MSG(f->step && index >= 0 && index < f->step->filled_count, "batch %d of %d", index,
+                     berth_feeder_batch_count(f));
+    return f->step->filled[index];
 }
 
 const struct berth_batch *berth_feeder_batch(const struct berth_feeder *f, int index) {
-    BERTH_ASSERT_MSG(index >= 0 && index < f->batch_count, "batch %d of %d", index, f->batch_count);
-    return &f->batches[index];
+    return &f->step->batches[berth_feeder_batch_part(f, index)];
 }
 
 int64_t berth_feeder_epoch(const struct berth_feeder *f) {
-    return f->prepared_epoch;
+    return f->epoch;
 }
 
 void berth_feeder_state(const struct berth_feeder *f, int64_t *epoch, int64_t *steps_done) {
@@ -182,19 +108,54 @@ void berth_feeder_state(const struct berth_feeder *f, int64_t *epoch, int64_t *s
     *steps_done = f->steps_done;
 }
 
+double berth_feeder_waited(const struct berth_feeder *f, int64_t *steps) {
+    if (steps) *steps = f->waits;
+    return f->waited;
+}
+
 berth_status berth_feeder_restore(struct berth_feeder *f, int64_t epoch, int64_t steps_done) {
+    struct producer *p = &f->producer;
     if (epoch < 0 || epoch > UINT32_MAX || steps_done < 0)
         BERTH_FAIL(BERTH_E_FORMAT,
                    "the order of training: found epoch %lld and %lld steps, expected none below 0",
                    (long long)epoch, (long long)steps_done);
-    plan_make(&f->plan, &f->sampler, epoch);
-    if (steps_done > f->plan.step_count)
+    if (f->prefetch) prefetch_stop(f->prefetch);
+    f->step = NULL;
+    BERTH_TRY(plan_make(&p->plan, &f->sampler, epoch));
+    if (steps_done > p->plan.step_count)
         BERTH_FAIL(BERTH_E_FORMAT,
                    "the order of training: found %lld steps done of epoch %lld, which has %lld with this data",
-                   (long long)steps_done, (long long)epoch, (long long)f->plan.step_count);
-    f->epoch = epoch;
-    f->prepared_epoch = epoch;
-    f->steps_done = steps_done;
-    f->batch_count = 0;
+                   (long long)steps_done, (long long)epoch, (long long)p->plan.step_count);
+    p->epoch = f->epoch = epoch;
+    p->steps_done = f->steps_done = steps_done;
     return BERTH_OK;
+}
+
+size_t berth_feeder_unit_count(const struct berth_feeder *f) {
+    return f->sampler.unit_count;
+}
+
+struct berth_feeder_unit berth_feeder_unit(const struct berth_feeder *f, size_t index) {
+    BERTH_ASSERT(index < f->sampler.unit_count);
+    const struct unit *u = &f->sampler.units[index];
+    return (struct berth_feeder_unit){.name = u->name,
+                                      .is_task = u->task >= 0,
+                                      .rows = u->rows,
+                                      .draws = u->draws,
+                                      .share = (double)u->draws / (double)f->sampler.draw_count,
+                                      .repeats = (double)u->draws / (double)u->rows};
+}
+
+struct berth_feeder_task berth_feeder_task(const struct berth_feeder *f, size_t task) {
+    const struct sampler *s = &f->sampler;
+    struct berth_feeder_task out = {0};
+    BERTH_ASSERT(task < s->data->task_count);
+    for (size_t i = 0; i < s->unit_count; i++) {
+        const struct unit *u = &s->units[i];
+        out.rows += u->fed[task];
+        out.draws += (double)u->draws * (double)u->fed[task] / (double)u->all_rows;
+    }
+    if (out.rows > 0) out.repeats = out.draws / (double)out.rows;
+    out.share = s->mix == MIX_BATCH ? out.draws / (double)s->draw_count : out.rows > 0 ? 1 : 0;
+    return out;
 }

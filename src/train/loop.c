@@ -35,7 +35,7 @@ static void weigh_tasks(struct berth_trainer *t) {
             const struct berth_batch *batch = berth_feeder_batch(t->feeder, b);
             if (batch->items[i].task_items <= t->items[i]) continue;
             t->items[i] = batch->items[i].task_items;
-            t->share[i] = batch->one_task ? 1.0 : (double)batch->items[i].task_rows / (double)batch->step_rows;
+            t->share[i] = batch->one_share ? 1.0 : (double)batch->items[i].task_rows / (double)batch->step_rows;
         }
         t->active[i + 1] = t->items[i] > 0 && trained[i];
         t->active[0] |= t->active[i + 1];

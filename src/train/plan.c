@@ -28,38 +28,9 @@ static void add_sources(struct berth_str *s, const struct berth_trainer *t, int 
                            berth_split_name((enum berth_split)split), (long long)set->rows,
                            (long long)set->token_count, (long long)set->rows_cut);
         }
-        if (berth_config_has_f(t->config, "data.%s.test", source->name))
+        if (berth_config_has_f(t->config, "data.%s.test", source->name) ||
+            berth_config_number_f(t->config, "data.%s.split.test", source->name) > 0)
             berth_str_addf(s, "%-*s  %-5s  %10s\n", width, source->name, "test", "read when the run is over");
-    }
-}
-
-/* Whether a training row carries a label that the task can learn: of a word that was not cut off, for tags. */
-static bool feeds(const struct berth_trainer *t, size_t task, const struct berth_dataset *set, int64_t row) {
-    const int32_t *labels = set->labels[task];
-    if (labels == NULL) return false;
-    if (berth_data_task(t->data, task)->kind != BERTH_TASK_TAGGING) return labels[row] >= 0;
-    for (int64_t w = set->word_offset[row]; w < set->word_offset[row + 1]; w++) {
-        if (labels[w] >= 0 && set->word_token[w] >= 0) return true;
-    }
-    return false;
-}
-
-/* Rows that feed each task of the stage, and all rows that feed one or more: those that an epoch draws. */
-static void count_rows(const struct berth_trainer *t, const struct stage *stage,
-                       int64_t *rows /* [task_count] */, int64_t *drawn) {
-    *drawn = 0;
-    for (size_t s = 0; s < berth_data_source_count(t->data); s++) {
-        const struct berth_source *source = berth_data_source(t->data, s);
-        const struct berth_dataset *set = &source->split[BERTH_TRAIN];
-        for (int64_t r = 0; source->has[BERTH_TRAIN] && r < set->rows; r++) {
-            bool any = false;
-            for (size_t i = 0; i < t->task_count; i++) {
-                if (!stage->tasks[i] || !berth_data_task_reads(t->data, i, s) || !feeds(t, i, set, r)) continue;
-                rows[i]++;
-                any = true;
-            }
-            *drawn += any;
-        }
     }
 }
 
@@ -79,34 +50,43 @@ out:
     return status;
 }
 
+/* Where rows do not come once an epoch each: how many come of each source (with mix: step of each task). */
+static void add_draws(struct berth_str *s, const struct berth_feeder *feeder) {
+    for (size_t i = 0; i < berth_feeder_unit_count(feeder); i++) {
+        const struct berth_feeder_unit u = berth_feeder_unit(feeder, i);
+        if (u.draws == u.rows) continue;
+        berth_str_addf(
+            s, "an epoch draws %lld rows of %s %s, which has %lld: each comes %.3g times; share %.3f\n",
+            (long long)u.draws, u.is_task ? "task" : "source", u.name, (long long)u.rows, u.repeats, u.share);
+    }
+}
+
 /* share: the factor of a task's mean loss in the loss of a step, beside its weight (train.h): over an epoch of
- * mixed steps on average the part of the drawn rows that feed the task; 1 where a step is of one task. */
+ * mixed steps on average the part of the drawn rows that feed the task; 1 where a step is of one task or of
+ * all. */
 static berth_status add_tasks(struct berth_str *s, const struct berth_trainer *t, const struct stage *stage,
-                              int width) {
+                              const struct berth_feeder *feeder, int width) {
     berth_status status = BERTH_OK;
     bool one_task = strcmp(berth_config_string(stage->config, "sampling.mix"), "step") == 0;
-    int64_t *all_rows = NULL, drawn = 0;
     double *weights = NULL;
-    BERTH_TRY_OUT(berth_calloc(&all_rows, t->task_count, sizeof *all_rows));
     BERTH_TRY_OUT(berth_calloc(&weights, t->task_count, sizeof *weights));
     BERTH_TRY_OUT(first_weights(t, stage, weights));
-    count_rows(t, stage, all_rows, &drawn);
     berth_str_addf(s, "%-*s  %-14s  %7s  %10s  %7s  %7s  %14s\n", width, "task", "type", "labels", "rows",
                    "share", "weight", "share x weight");
     for (size_t i = 0; i < t->task_count; i++) {
         const struct berth_task *task = berth_data_task(t->data, i);
-        double share = one_task ? 1.0 : drawn > 0 ? (double)all_rows[i] / (double)drawn : 0.0;
+        const struct berth_feeder_task drawn = berth_feeder_task(feeder, i);
         berth_str_addf(s, "%-*s  %-14s  %7zu", width, task->name, berth_task_kind_name(task->kind),
                        task->labels.count);
         if (stage->tasks[i])
-            berth_str_addf(s, "  %10lld  %7.3f  %7.4g  %14.3f\n", (long long)all_rows[i], share, weights[i],
-                           share * weights[i]);
+            berth_str_addf(s, "  %10lld  %7.3f  %7.4g  %14.3f\n", (long long)drawn.rows, drawn.share,
+                           weights[i], drawn.share * weights[i]);
         else
             berth_str_addf(s, "  %10s  %7s  %7s  %14s\n", "-", "-", "-", "not trained");
     }
     if (one_task) berth_str_add(s, "each step draws rows of one task, and its loss is that task's alone\n");
+    add_draws(s, feeder);
 out:
-    free(all_rows);
     free(weights);
     return status;
 }
@@ -146,11 +126,11 @@ static berth_status add_stage(struct berth_str *s, struct berth_trainer *t, size
     struct berth_feeder *feeder = NULL;
     int64_t epoch_steps = 0;
     add_stage_head(s, t, index);
-    BERTH_TRY_OUT(add_tasks(s, t, &t->stages[index], width));
+    if (index != (size_t)t->state.stage) BERTH_TRY_OUT(stage_feeder(&feeder, t, index));
+    BERTH_TRY_OUT(add_tasks(s, t, &t->stages[index], feeder != NULL ? feeder : t->feeder, width));
     berth_str_add(s, "\n");
     BERTH_TRY_OUT(plan_add_parameters(s, t, index, width));
     berth_str_add(s, "\n");
-    if (index != (size_t)t->state.stage) BERTH_TRY_OUT(stage_feeder(&feeder, t, index));
     BERTH_TRY_OUT(berth_feeder_epoch_steps(feeder != NULL ? feeder : t->feeder, 0, &epoch_steps));
     add_steps(s, &t->stages[index], epoch_steps);
 out:

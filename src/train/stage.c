@@ -96,7 +96,7 @@ berth_status stage_feeder(struct berth_feeder **out, const struct berth_trainer 
     const struct berth_feeder_options options = {
         .seed = s->recipe.seed + stage * UINT64_C(0x9E3779B97F4A7C15),
         .tasks = s->tasks,
-        .one_task = strcmp(berth_config_string(c, "sampling.mix"), "step") == 0,
+        .config = c,
         .batch_size = by_tokens ? 0 : berth_config_int(c, "train.batch_size"),
         .batch_tokens = by_tokens ? berth_config_int(c, "train.batch_tokens") : 0,
         .accumulate = (int)berth_config_int(c, "train.accumulate"),

@@ -52,7 +52,8 @@ static void test_accumulate_is_the_same_step(void **state) {
             assert_int_equal(count, gradients_after(*state, &parts, &loss_of_parts, steps, "train.accumulate=4",
                                                     dropouts[k % 2], mixes[k / 2]));
             double difference = relative_difference(whole, parts, count);
-            if (difference > 1e-6)
+            if (difference >
+                4e-6) /* sums in another order: up to 1.2e-6 seen; a wrong share or mask gives 1e-2 */
                 fail_msg("%s, %s, step %d: %g", dropouts[k % 2], mixes[k / 2], steps, difference);
             if (fabs(loss - loss_of_parts) > 1e-6 * loss) fail_msg("losses %.9g and %.9g", loss, loss_of_parts);
             free(whole);
