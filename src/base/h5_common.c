@@ -49,7 +49,12 @@ hid_t h5_file_type(enum berth_h5_type type) {
 static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void h5_enter(void) {
+    static bool seen;
     pthread_mutex_lock(&library_lock);
+    /* No work at the end of the process: after a close that failed (a full disk), version 1.10 crashes there. Files of
+     * ours are closed by then or not wanted. */
+    if (!seen) H5dont_atexit();
+    seen = true;
     /* The stack that collects errors is the thread's own, and so is its printing. */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }

@@ -264,12 +264,13 @@ berth_status berth_h5_commit(struct berth_h5_writer **inout) {
     struct berth_h5_writer *w = *inout;
     *inout = NULL;
     h5_enter();
-    bool flushed = H5Fflush(w->file, H5F_SCOPE_GLOBAL) >= 0;
-    bool closed = H5Fclose(w->file) >= 0;
-    w->file = H5I_INVALID_HID;
-    if (!flushed || !closed)
+    if (H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0) /* its reason, before closing adds its own */
         status =
             berth_error_set(BERTH_E_IO, __FILE__, __LINE__, "%s: cannot be written: %s", w->path, h5_reason());
+    if (H5Fclose(w->file) < 0 && status == BERTH_OK)
+        status =
+            berth_error_set(BERTH_E_IO, __FILE__, __LINE__, "%s: cannot be closed: %s", w->path, h5_reason());
+    w->file = H5I_INVALID_HID;
     h5_leave();
     BERTH_TRY_OUT(status);
     BERTH_TRY_OUT(write_block(w));

@@ -125,6 +125,7 @@ int main(int argc, char **argv) {
     shorten_spin(argv);
     signal(SIGPIPE,
            SIG_IGN); /* a closed pipe is an error of a write, so a run does not die of its log's reader */
+    signal(SIGXFSZ, SIG_IGN); /* a file too large for the user's limit, too */
     cli_console_init();
     berth_log_set(cli_console_log, NULL, BERTH_LOG_WARN);
     berth_status status = dispatch(argc, argv);

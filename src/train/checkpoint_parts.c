@@ -72,7 +72,8 @@ berth_status snapshot_add_tensor(struct snapshot *s, const char *name, int64_t f
         whole--;
     BERTH_ASSERT(s->pieces[whole].type == BERTH_H5_F32 && first >= 0 &&
                  first + count <= s->pieces[whole].count);
-    struct snapshot_piece piece = {.type = BERTH_H5_F32, .is_tensor = true, .count = count};
+    struct snapshot_piece piece = {
+        .type = BERTH_H5_F32, .is_tensor = true, .count = count, .whole = whole, .first = first};
     int length = snprintf(piece.name, sizeof piece.name, "%s/%s", s->pieces[whole].name, name);
     BERTH_ASSERT_MSG(length > 0 && (size_t)length < sizeof piece.name, "tensor '%s'", name);
     piece.offset = s->pieces[whole].offset + (size_t)first * sizeof(float);

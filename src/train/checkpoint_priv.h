@@ -27,6 +27,8 @@ struct snapshot_piece {
     bool is_tensor; /* lies within a dataset */
     int64_t count;
     size_t offset; /* into the snapshot's bytes */
+    size_t whole;  /* of a tensor: index of its dataset, */
+    int64_t first; /* and its first element there */
 };
 /* The state of one instant. The memory is kept from checkpoint to checkpoint. */
 struct snapshot {
@@ -44,8 +46,8 @@ berth_status snapshot_add_text(struct snapshot *s, const char *name, const char 
 berth_status snapshot_take(struct snapshot *s, struct berth_trainer *t) BERTH_CHECKED;
 /* The bytes of a piece that is no text, or of a text with its zero byte left out. */
 size_t snapshot_piece_bytes(const struct snapshot_piece *piece);
-/* Copies the file's pieces into the parts, part after part, and calls their `restored`; run_state and feeder after them
- * where `state`; parameters last. */
+/* Copies the file's pieces into the parts, part after part, and calls their `restored`; run_state and feeder
+ * after them where `state`; parameters last. */
 berth_status parts_restore(struct berth_trainer *t, const struct berth_h5 *file, const char *path,
                            bool state) BERTH_CHECKED;
 
@@ -71,12 +73,12 @@ berth_status checkpoint_check_fits(struct berth_trainer *t, const struct berth_h
  * `ended` alone is read and written by both meanwhile. */
 struct checkpoint_job {
     const struct snapshot *snapshot;
-    char *path;               /* of the file; owned */
-    const char *folder;       /* checkpoints/ */
-    const char *flush[2];     /* files that the state counts bytes of, flushed first */
+    char *path;                           /* of the file; owned */
+    const char *folder;                   /* checkpoints/ */
+    const char *flush[2];                 /* files that the state counts bytes of, flushed first */
     int64_t step, best_step, rewind_step; /* -1: none */
-    int64_t keep, keep_every; /* keep_every 0: no multiples are kept */
-    bool read_back;           /* open the file again and compare it with the snapshot */
+    int64_t keep, keep_every;             /* keep_every 0: no multiples are kept */
+    bool read_back;                       /* open the file again and compare it with the snapshot */
     berth_status status;
     char text[2048];   /* of the error */
     char warning[512]; /* "": none */

@@ -198,38 +198,34 @@ out:
     return status;
 }
 
-/* The digest of a tensor or dataset of the file against the list it carries. */
-static berth_status check_digest(const struct berth_trainer *t, const struct berth_h5 *file, const char *path,
-                                 const char *name, const char *expected) {
-    const void *data = NULL;
-    size_t bytes = 0;
-    char found[33];
-    if (strncmp(name, "values/", 7) == 0) {
-        int index = berth_model_find(t->model, name + 7);
-        const float *values = NULL;
-        int64_t count = 0;
-        BERTH_TRY(berth_h5_view(file, "values", BERTH_H5_F32, &values, &count));
-        if (index < 0) return BERTH_OK; /* the layout was compared: a list that knows more is no damage */
-        const struct berth_parameter *p = &t->model->parameters[index];
-        if (p->offset + p->count <= count) {
-            data = values + p->offset;
-            bytes = (size_t)p->count * sizeof *values;
-        }
-    } else {
-        const struct berth_h5_dataset *d = berth_h5_find(file, name);
-        if (d != NULL) data = d->data;
-        if (d != NULL) bytes = (size_t)d->count * berth_h5_type_size(d->type);
-    }
-    if (data == NULL) BERTH_FAIL(BERTH_E_FORMAT, "%s: damaged: '%s' is not there", path, name);
-    berth_hash_hex(berth_hash(data, bytes), found);
+/* The digest of a tensor or dataset of the file against entry `i` of the list it carries. */
+static berth_status check_digest(const struct berth_h5 *file, const char *path, const struct berth_json *list,
+                                 size_t i) {
+    const char *name = NULL, *expected = NULL, *whole = NULL;
+    char at[48], found[33];
+    int64_t first = 0, count = 0;
+    snprintf(at, sizeof at, "list[%zu].name", i);
+    BERTH_TRY(berth_json_string(&name, list, at));
+    snprintf(at, sizeof at, "list[%zu].xxh3", i);
+    BERTH_TRY(berth_json_string(&expected, list, at));
+    snprintf(at, sizeof at, "list[%zu].in", i);
+    BERTH_TRY(berth_json_string_or(&whole, list, at, name));
+    const struct berth_h5_dataset *d = berth_h5_find(file, whole);
+    if (d == NULL) BERTH_FAIL(BERTH_E_FORMAT, "%s: damaged: '%s' is not there", path, whole);
+    snprintf(at, sizeof at, "list[%zu].first", i);
+    BERTH_TRY(berth_json_int_or(&first, list, at, 0, 0, d->count));
+    snprintf(at, sizeof at, "list[%zu].count", i);
+    BERTH_TRY(berth_json_int_or(&count, list, at, d->count - first, 0, d->count - first));
+    size_t size = berth_h5_type_size(d->type);
+    berth_hash_hex(berth_hash((const unsigned char *)d->data + (size_t)first * size, (size_t)count * size),
+                   found);
     if (strcmp(found, expected) != 0)
         BERTH_FAIL(BERTH_E_FORMAT, "%s: damaged: the digest of '%s' is %s, expected %s", path, name, found,
                    expected);
     return BERTH_OK;
 }
 
-static berth_status check_digests(const struct berth_trainer *t, const struct berth_h5 *file,
-                                  const char *path) {
+static berth_status check_digests(const struct berth_h5 *file, const char *path) {
     berth_status status = BERTH_OK;
     struct berth_json *list = NULL;
     const char *text = NULL;
@@ -237,15 +233,8 @@ static berth_status check_digests(const struct berth_trainer *t, const struct be
     BERTH_TRY(berth_json_parse(&list, path, text, strlen(text)));
     size_t count = berth_json_count(list, "list");
     if (count == 0) BERTH_FAIL_OUT(BERTH_E_FORMAT, "%s: damaged: the list of digests is empty", path);
-    for (size_t i = 0; i < count; i++) {
-        const char *name = NULL, *digest = NULL;
-        char at[48];
-        snprintf(at, sizeof at, "list[%zu].name", i);
-        BERTH_TRY_OUT(berth_json_string(&name, list, at));
-        snprintf(at, sizeof at, "list[%zu].xxh3", i);
-        BERTH_TRY_OUT(berth_json_string(&digest, list, at));
-        BERTH_TRY_OUT(check_digest(t, file, path, name, digest));
-    }
+    for (size_t i = 0; i < count; i++)
+        BERTH_TRY_OUT(check_digest(file, path, list, i));
 out:
     berth_json_free(list);
     return status;
@@ -263,7 +252,7 @@ berth_status checkpoint_check_fits(struct berth_trainer *t, const struct berth_h
         BERTH_FAIL_OUT(BERTH_E_USAGE,
                        "%s: its parameters are not those of this model; has the backbone's folder changed?",
                        path);
-    BERTH_TRY_OUT(check_digests(t, file, path));
+    BERTH_TRY_OUT(check_digests(file, path));
     BERTH_TRY_OUT(check_machine(t, path, meta));
 out:
     free(layout);

@@ -36,6 +36,12 @@ static berth_status digests_json(char **out, const struct snapshot *s) {
         berth_hash_hex(berth_hash(s->bytes + piece->offset, snapshot_piece_bytes(piece)), hex);
         berth_str_add(&text, i > 0 ? ",{\"name\":" : "{\"name\":");
         berth_str_add_json(&text, piece->name);
+        if (piece->is_tensor) {
+            berth_str_add(&text, ",\"in\":");
+            berth_str_add_json(&text, s->pieces[piece->whole].name);
+            berth_str_addf(&text, ",\"first\":%lld,\"count\":%lld", (long long)piece->first,
+                           (long long)piece->count);
+        }
         berth_str_addf(&text, ",\"xxh3\":\"%s\"}", hex);
     }
     berth_str_add(&text, "]}");

@@ -153,6 +153,7 @@ berth_status berth_trainer_plan(struct berth_trainer *t, char **out) {
     berth_str_add(&s, device.data != NULL ? device.data : "");
     if (s.length > 0 && s.data != NULL && s.data[s.length - 1] != '\n') berth_str_add(&s, "\n");
 out:
+    s.failed |= device.failed;
     berth_str_deinit(&device);
     if (status == BERTH_OK) return berth_str_take(&s, out);
     berth_str_deinit(&s);

@@ -128,6 +128,7 @@ static void log_progress(const struct berth_trainer *t, const struct berth_progr
     }
     berth_str_addf(&s, "  lr %.2e  norm %.3f  %.0f tokens/s", p->lr, p->grad_norm, p->tokens_per_second);
     if (!isnan(p->utilisation)) berth_str_addf(&s, "  %.1f %% of peak", 100 * p->utilisation);
+    if (s.failed) berth_log(BERTH_LOG_WARN, "out of memory: the log lacks a line, of step %lld", (long long)p->step);
     if (!s.failed) log_line(t, s.data);
     berth_str_deinit(&s);
 }

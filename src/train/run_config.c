@@ -180,6 +180,7 @@ static void add_comments(struct berth_str *out, const struct berth_device *dev) 
         berth_str_addf(out, "# %.*s\n", n, p);
         p += n + (p[n] == '\n');
     }
+    out->failed |= device.failed;
     berth_str_deinit(&device);
 }
 

@@ -11,32 +11,44 @@
 
 #include "train/train_priv.h"
 
-enum { HOST_SIDE = 768, DEVICE_SIDE = 4096, ATTEMPTS = 5 };
+enum { SMALLEST = 256, LARGEST = 8192, ATTEMPTS = 5 };
+#define LONG_ENOUGH 2e-3 /* seconds of one product */
 
-berth_status speed_measure_peak(struct berth_trainer *t) {
+/* Products of two squares of this side; *seconds is the shortest of the attempts. */
+static berth_status time_product(struct berth_device *dev, int64_t n, double *seconds) {
     berth_status status = BERTH_OK;
-    struct berth_device *dev = t->device;
-    int64_t n = dev->backend->host_memory ? HOST_SIDE : DEVICE_SIDE;
     size_t bytes = (size_t)(n * n) * sizeof(float);
     float *a = NULL, *b = NULL, *c = NULL;
+    *seconds = 1e9;
     BERTH_TRY_OUT(berth_device_alloc(dev, &a, bytes));
     BERTH_TRY_OUT(berth_device_alloc(dev, &b, bytes));
     BERTH_TRY_OUT(berth_device_alloc(dev, &c, bytes));
     BERTH_TRY_OUT(BERTH_OP(dev, fill(a, 0.5f, n * n, dev->stream)));
     BERTH_TRY_OUT(BERTH_OP(dev, fill(b, 0.25f, n * n, dev->stream)));
     for (int i = 0; i < ATTEMPTS; i++) {
+        BERTH_TRY_OUT(berth_device_synchronize(dev));
         double begin = berth_time_seconds();
         BERTH_TRY_OUT(BERTH_OP(
             dev, gemm(c, a, b, NULL, n, n, n, n, n, n, BERTH_GEMM_NT, 0, BERTH_F32, BERTH_F32, dev->stream)));
         BERTH_TRY_OUT(berth_device_synchronize(dev));
-        double rate = 2.0 * (double)n * (double)n * (double)n / (berth_time_seconds() - begin);
-        if (rate > t->peak_flops) t->peak_flops = rate;
+        double took = berth_time_seconds() - begin;
+        if (took < *seconds) *seconds = took;
     }
 out:
     berth_device_free(dev, a, bytes);
     berth_device_free(dev, b, bytes);
     berth_device_free(dev, c, bytes);
     return status;
+}
+
+berth_status speed_measure_peak(struct berth_trainer *t) {
+    double seconds = 0;
+    for (int64_t n = SMALLEST; n <= LARGEST && seconds < LONG_ENOUGH; n *= 2) {
+        BERTH_TRY(time_product(t->device, n, &seconds));
+        double rate = 2.0 * (double)n * (double)n * (double)n / (seconds > 0 ? seconds : 1e-9);
+        if (rate > t->peak_flops) t->peak_flops = rate;
+    }
+    return BERTH_OK;
 }
 
 /* Whether a layer's weights are trained, in part at least. */
