@@ -34,7 +34,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_train, cli_eval, cli_predict, cli_embed, cli_tokenize, cli_vocab, cli_pack,
-    cli_config, cli_inspect, cli_doctor, cli_convert;
+    cli_config, cli_inspect, cli_doctor, cli_convert, cli_report;
 
 #define CLI_MAX_OPTIONS 16
 struct cli_args {

@@ -59,6 +59,8 @@ void record_failure(const struct berth_trainer *t) {
 void record_plan(struct berth_trainer *t, const char *text) {
     if (t->observer.plan != NULL) t->observer.plan(t->observer.user, text);
     log_lines(t, text);
+    if (berth_file_put(t->folder.plan, text, strlen(text)) != BERTH_OK) /* for the report alone */
+        berth_log(BERTH_LOG_WARN, "the plan was not written: %s", berth_error_text());
 }
 
 static void add_number(struct berth_str *s, double value) {

@@ -7,6 +7,8 @@
  *       events.out.tfevents.berth   events.c
  *       checkpoints/      checkpoint.c
  *       best/             the best model, a model folder
+ *       plan.txt          what was about to be done, of the last start
+ *       evaluation-*.json record.c
  *       finished.json     finished.c
  */
 #include <errno.h>
@@ -31,12 +33,13 @@ berth_status run_folder_init(struct run_folder *f, const char *path) {
     BERTH_TRY(berth_path_join(&f->events, path, "events.out.tfevents.berth"));
     BERTH_TRY(berth_path_join(&f->checkpoints, path, "checkpoints"));
     BERTH_TRY(berth_path_join(&f->best, path, "best"));
+    BERTH_TRY(berth_path_join(&f->plan, path, "plan.txt"));
     return berth_path_join(&f->finished, path, "finished.json");
 }
 
 void run_folder_deinit(struct run_folder *f) {
     if (f->path != NULL && f->lock >= 0) close(f->lock);
-    char *texts[] = {f->path, f->config, f->log, f->metrics, f->events, f->checkpoints, f->best, f->finished};
+    char *texts[] = {f->path, f->config, f->log, f->metrics, f->events, f->checkpoints, f->best, f->finished, f->plan};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
     memset(f, 0, sizeof *f);
@@ -90,7 +93,8 @@ out:
 /* Whether the name is of what a killed process of ours was writing (file.h): "NAME.tmp.ANY", NAME being one
  * that a run writes whole: in RUN itself three, in RUN/checkpoints those of checkpoints. */
 static bool is_left_over(const char *name, bool in_checkpoints) {
-    static const char *const ours[] = {"config.yaml", "finished.json", "best"};
+    static const char *const ours[] = {"config.yaml",         "finished.json",        "best", "plan.txt",
+                                       "evaluation-dev.json", "evaluation-test.json", "report.html"};
     const char *end = strstr(name, ".tmp.");
     if (end == NULL) return false;
     size_t length = (size_t)(end - name);

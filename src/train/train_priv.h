@@ -140,7 +140,7 @@ struct run_state {
 
 /* ---- the run folder */
 struct run_folder {
-    char *path, *config, *log, *metrics, *events, *checkpoints, *best, *finished; /* owned */
+    char *path, *config, *log, *metrics, *events, *checkpoints, *best, *finished, *plan; /* owned */
     int lock; /* descriptor of the locked file; -1: none */
 };
 berth_status run_folder_init(struct run_folder *f, const char *path) BERTH_CHECKED;
