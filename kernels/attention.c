@@ -26,8 +26,8 @@ struct item {
 
 struct sizes {
     int64_t heads, head_size;
-    int64_t row;    /* floats between tokens of qkv: 3 A D */
-    int64_t padded; /* head_size rounded up to a vector */
+    int64_t row, part, out_row; /* floats between tokens of qkv, from q to k to v, between tokens of out */
+    int64_t padded;             /* head_size rounded up to a vector */
     float scale;
     const struct berth_dropout *dropout; /* NULL: none */
 };
@@ -35,14 +35,16 @@ struct sizes {
 /* A thread's scratch, carved for the longest length n: np, dp rounded up to a vector.
  * Forward uses kt, v, scores, rows, halves, word0. */
 struct scratch {
-    float *kt;        /* [D, np] Kᵀ */
-    float *vt;        /* [D, np] Vᵀ; backward */
-    float *k, *v;     /* [n, dp]; k in backward, v in forward */
-    float *dk, *dv;   /* [n, dp]; backward */
-    float *scores;    /* [QUERIES, np] S, then P */
-    float *dscores;   /* [QUERIES, np] dP, then dS; backward */
-    float *rows;      /* [QUERIES, dp] product rows */
-    float *q, *dout;  /* [QUERIES, dp]; backward */
+    float *kt;       /* [D, np] Kᵀ */
+    float *vt;       /* [D, np] Vᵀ; backward */
+    float *k, *v;    /* [n, dp]; k in backward, v in forward */
+    float *dk, *dv;  /* [n, dp]; backward */
+    float *scores;   /* [QUERIES, np] S, then P */
+    float *dscores;  /* [QUERIES, np] dP, then dS; backward */
+    float *rows;     /* [QUERIES, dp] product rows */
+    float *q, *dout; /* [QUERIES, dp]; backward */
+    float
+        *wide; /* bf16: an item's rows in float, [n, 3, D]; backward also dout and out [n, D], dqkv [n, 3, D] */
     uint16_t *halves; /* [QUERIES, key blocks * 8] */
     uint32_t *word0;  /* [QUERIES, key blocks] */
 };
@@ -70,6 +72,7 @@ static int64_t scratch_carve(struct scratch *s, float *base, int64_t length, int
     s->rows = carve(base, &at, QUERIES * dp);
     s->halves = (uint16_t *)(void *)carve(base, &at, blocks * 4);
     s->word0 = (uint32_t *)(void *)carve(base, &at, blocks);
+    s->wide = carve(base, &at, length * head_size * (backward ? 8 : 4));
     if (!backward) {
         s->v = carve(base, &at, length * dp);
         return at;
@@ -138,11 +141,12 @@ static float softmax_row(float *s, int64_t np, float scale, const uint16_t *half
     return top;
 }
 
-static void forward_item(float *out, float *lse, const float *qkv, struct scratch *s, const struct sizes *z,
+/* out, lse and q at the item's first row; rows of q, k and v lie z->row apart, theirs z->out_row. */
+static void forward_item(float *out, float *lse, const float *q, struct scratch *s, const struct sizes *z,
                          const struct item *it) {
     const int64_t n = it->length, np = berth_round_up(n, BERTH_VEC), dp = z->padded, d = z->head_size;
-    const int64_t width = z->heads * d, mask_row = key_blocks(n) * 8;
-    const float *q = qkv + it->first * z->row + it->head * d, *k = q + width, *v = k + width;
+    const int64_t mask_row = key_blocks(n) * 8;
+    const float *k = q + z->part, *v = k + z->part;
     const uint32_t threshold = z->dropout == NULL ? 0 : z->dropout->threshold;
     const float keep = z->dropout == NULL ? 1.0f : berth_dropout_scale(threshold);
     float top[QUERIES] = {0}, sum[QUERIES], log_sum[QUERIES];
@@ -163,12 +167,11 @@ static void forward_item(float *out, float *lse, const float *qkv, struct scratc
             log_sum[r] = top[r] + berth_log(sum[r]);
         tile_product(s->rows, dp, s->scores, np, 1, s->v, dp, count, dp, n, 0);
         for (int64_t r = 0; r < count; r++) {
-            const int64_t t = it->first + first + r;
-            float *to = out + t * width + it->head * d;
+            float *to = out + (first + r) * z->out_row;
             const float share = keep / sum[r];
             for (int64_t j = 0; j < d; j++)
                 to[j] = s->rows[r * dp + j] * share;
-            if (lse != NULL) lse[t * z->heads + it->head] = log_sum[r];
+            if (lse != NULL) lse[(first + r) * z->heads] = log_sum[r];
         }
     }
 }
@@ -212,7 +215,7 @@ static void backward_queries(float *dq, const float *q, const float *dout, const
                              struct scratch *s, const struct sizes *z, const struct item *it, int64_t first,
                              int64_t count) {
     const int64_t n = it->length, np = berth_round_up(n, BERTH_VEC), dp = z->padded, d = z->head_size;
-    const int64_t width = z->heads * d, mask_row = key_blocks(n) * 8;
+    const int64_t width = z->out_row, mask_row = key_blocks(n) * 8;
     const uint32_t threshold = z->dropout == NULL ? 0 : z->dropout->threshold;
     const float keep = z->dropout == NULL ? 1.0f : berth_dropout_scale(threshold);
     tile_pack(s->q, q + first * z->row, z->row, count, d);
@@ -233,21 +236,74 @@ static void backward_queries(float *dq, const float *q, const float *dout, const
     tile_product(s->dk, dp, s->dscores, 1, np, s->q, dp, n, dp, count, first > 0);
 }
 
-static void backward_item(float *dqkv, const float *dout, const float *qkv, const float *out, const float *lse,
+/* All at the item's first row, dqkv laid out as q. */
+static void backward_item(float *dqkv, const float *dout, const float *q, const float *out, const float *lse,
                           struct scratch *s, const struct sizes *z, const struct item *it) {
-    const int64_t n = it->length, d = z->head_size, width = z->heads * d;
-    const int64_t at = it->first * z->row + it->head * d, row = it->first * width + it->head * d;
-    tile_transpose(s->kt, qkv + at + width, z->row, n, d);
-    tile_transpose(s->vt, qkv + at + 2 * width, z->row, n, d);
-    tile_pack(s->k, qkv + at + width, z->row, n, d);
+    const int64_t n = it->length, d = z->head_size;
+    tile_transpose(s->kt, q + z->part, z->row, n, d);
+    tile_transpose(s->vt, q + 2 * z->part, z->row, n, d);
+    tile_pack(s->k, q + z->part, z->row, n, d);
     for (int64_t first = 0; first < n; first += QUERIES)
-        backward_queries(dqkv + at, qkv + at, dout + row, out + row, lse + it->first * z->heads + it->head, s,
-                         z, it, first, berth_min(QUERIES, n - first));
+        backward_queries(dqkv, q, dout, out, lse, s, z, it, first, berth_min(QUERIES, n - first));
     for (int64_t t = 0; t < n; t++) {
-        float *to = dqkv + at + t * z->row;
-        memcpy(to + width, s->dk + t * z->padded, (size_t)d * sizeof(float));
-        memcpy(to + 2 * width, s->dv + t * z->padded, (size_t)d * sizeof(float));
+        float *to = dqkv + t * z->row;
+        memcpy(to + z->part, s->dk + t * z->padded, (size_t)d * sizeof(float));
+        memcpy(to + 2 * z->part, s->dv + t * z->padded, (size_t)d * sizeof(float));
     }
+}
+
+/* ------------------------------------------------------------------ bf16: the item's rows in float and back */
+
+/* to [n, parts, D] = the item's rows of x [T, parts, A, D] */
+static void widen_item(float *to, const uint16_t *x, const struct sizes *z, const struct item *it,
+                       int64_t parts) {
+    const int64_t d = z->head_size, width = z->heads * d;
+    for (int64_t t = 0; t < it->length; t++)
+        for (int64_t part = 0; part < parts; part++)
+            berth_widen(to + (t * parts + part) * d,
+                        x + ((it->first + t) * parts + part) * width + it->head * d, d, 1);
+}
+
+static void narrow_item(uint16_t *x, const float *from, const struct sizes *z, const struct item *it,
+                        int64_t parts) {
+    const int64_t d = z->head_size, width = z->heads * d;
+    for (int64_t t = 0; t < it->length; t++)
+        for (int64_t part = 0; part < parts; part++)
+            berth_narrow(x + ((it->first + t) * parts + part) * width + it->head * d,
+                         from + (t * parts + part) * d, d, 1);
+}
+
+static void forward_any(void *out, float *lse, const void *qkv, struct scratch *s, const struct sizes *z,
+                        const struct item *it, int half) {
+    const int64_t d = z->head_size, width = z->heads * d;
+    if (lse != NULL) lse += it->first * z->heads + it->head;
+    if (!half) {
+        forward_item((float *)out + it->first * width + it->head * d, lse,
+                     (const float *)qkv + it->first * 3 * width + it->head * d, s, z, it);
+        return;
+    }
+    float *wide_out = s->wide + it->length * 3 * d;
+    widen_item(s->wide, qkv, z, it, 3);
+    forward_item(wide_out, lse, s->wide, s, z, it);
+    narrow_item(out, wide_out, z, it, 1);
+}
+
+static void backward_any(void *dqkv, const void *dout, const void *qkv, const void *out, const float *lse,
+                         struct scratch *s, const struct sizes *z, const struct item *it, int half) {
+    const int64_t n = it->length, d = z->head_size, width = z->heads * d;
+    const int64_t at = it->first * 3 * width + it->head * d, row = it->first * width + it->head * d;
+    lse += it->first * z->heads + it->head;
+    if (!half) {
+        backward_item((float *)dqkv + at, (const float *)dout + row, (const float *)qkv + at,
+                      (const float *)out + row, lse, s, z, it);
+        return;
+    }
+    float *wide_dout = s->wide + n * 3 * d, *wide_out = wide_dout + n * d, *wide_dqkv = wide_out + n * d;
+    widen_item(s->wide, qkv, z, it, 3);
+    widen_item(wide_dout, dout, z, it, 1);
+    widen_item(wide_out, out, z, it, 1);
+    backward_item(wide_dqkv, wide_dout, s->wide, wide_out, lse, s, z, it);
+    narrow_item(dqkv, wide_dqkv, z, it, 3);
 }
 
 static struct item item_of(int64_t index, const int32_t *cu_seqlens, int64_t heads) {
@@ -255,14 +311,13 @@ static struct item item_of(int64_t index, const int32_t *cu_seqlens, int64_t hea
     return (struct item){cu_seqlens[b], cu_seqlens[b + 1] - cu_seqlens[b], b, index % heads};
 }
 
-static struct sizes sizes_of(int64_t heads, int64_t head_size, float scale,
-                             const struct berth_dropout *dropout) {
-    return (struct sizes){heads,
-                          head_size,
-                          3 * heads * head_size,
-                          berth_round_up(head_size, BERTH_VEC),
-                          scale,
-                          berth_dropout_active(dropout) ? dropout : NULL};
+static struct sizes sizes_of(int64_t heads, int64_t head_size, float scale, const struct berth_dropout *dropout,
+                             int half) {
+    const int64_t width = half ? head_size : heads * head_size; /* bf16: an item's own copy */
+    return (struct sizes){heads,     head_size,
+                          3 * width, width,
+                          width,     berth_round_up(head_size, BERTH_VEC),
+                          scale,     berth_dropout_active(dropout) ? dropout : NULL};
 }
 
 static int attention_forward(void *out, float *lse, const void *qkv, const int32_t *cu_seqlens, void *workspace,
@@ -270,8 +325,9 @@ static int attention_forward(void *out, float *lse, const void *qkv, const int32
                              int64_t head_size, float scale, const struct berth_dropout *dropout,
                              enum berth_dtype dtype, berth_stream *stream) {
     (void)tokens, (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
-    const struct sizes z = sizes_of(heads, head_size, scale, dropout);
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
+    const struct sizes z = sizes_of(heads, head_size, scale, dropout, half);
 #pragma omp parallel
     {
         struct scratch s;
@@ -280,7 +336,7 @@ static int attention_forward(void *out, float *lse, const void *qkv, const int32
 #pragma omp for schedule(dynamic, 1)
         for (int64_t index = 0; index < sequences * heads; index++) {
             const struct item it = item_of(index, cu_seqlens, heads);
-            if (it.length > 0) forward_item(out, lse, qkv, &s, &z, &it);
+            if (it.length > 0) forward_any(out, lse, qkv, &s, &z, &it, half);
         }
     }
     return BERTH_CPU_OK;
@@ -292,8 +348,9 @@ static int attention_backward(void *dqkv, const void *dout, const void *qkv, con
                               const struct berth_dropout *dropout, enum berth_dtype dtype,
                               berth_stream *stream) {
     (void)tokens, (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
-    const struct sizes z = sizes_of(heads, head_size, scale, dropout);
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
+    const struct sizes z = sizes_of(heads, head_size, scale, dropout, half);
 #pragma omp parallel
     {
         struct scratch s;
@@ -302,7 +359,7 @@ static int attention_backward(void *dqkv, const void *dout, const void *qkv, con
 #pragma omp for schedule(dynamic, 1)
         for (int64_t index = 0; index < sequences * heads; index++) {
             const struct item it = item_of(index, cu_seqlens, heads);
-            if (it.length > 0) backward_item(dqkv, dout, qkv, out, lse, &s, &z, &it);
+            if (it.length > 0) backward_any(dqkv, dout, qkv, out, lse, &s, &z, &it, half);
         }
     }
     return BERTH_CPU_OK;

@@ -40,6 +40,66 @@ static inline int64_t berth_round_up(int64_t n, int64_t unit) {
     return (n + unit - 1) / unit * unit;
 }
 
+/* ------------------------------------------------------------------ the two element types */
+
+/* bf16 is the upper half of a float. Loads are exact, stores round to nearest, ties to even (NaN stays NaN);
+ * sums and functions are computed in float between them. Functions that read or write either type take `half`
+ * as a constant where they are inlined, so there is one source of a loop and two compilations of it. */
+#define BERTH_INLINE static inline __attribute__((always_inline))
+
+BERTH_INLINE float berth_get(const void *x, int64_t j, const int half) {
+    union {
+        uint32_t bits;
+        float value;
+    } u;
+    if (!half) return ((const float *)x)[j];
+    u.bits = (uint32_t)((const uint16_t *)x)[j] << 16;
+    return u.value;
+}
+
+BERTH_INLINE void berth_put(void *y, int64_t j, float value, const int half) {
+    union {
+        float value;
+        uint32_t bits;
+    } u = {value};
+    if (!half) {
+        ((float *)y)[j] = value;
+        return;
+    }
+    const uint32_t rounded = (u.bits + 0x7FFFu + (u.bits >> 16 & 1u)) >> 16;
+    ((uint16_t *)y)[j] = (uint16_t)((u.bits & 0x7FFFFFFFu) > 0x7F800000u ? u.bits >> 16 | 64u : rounded);
+}
+
+/* Where element j lies. */
+BERTH_INLINE const void *berth_at(const void *x, int64_t j, const int half) {
+    return (const char *)x + j * (half ? 2 : 4);
+}
+
+BERTH_INLINE void *berth_to(void *y, int64_t j, const int half) {
+    return (char *)y + j * (half ? 2 : 4);
+}
+
+/* Whole rows between the types. */
+static inline void berth_widen(float *to, const void *from, int64_t n, const int half) {
+    if (!half) {
+        memcpy(to, from, (size_t)n * sizeof(float));
+        return;
+    }
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        to[j] = berth_get(from, j, 1);
+}
+
+static inline void berth_narrow(void *to, const float *from, int64_t n, const int half) {
+    if (!half) {
+        memcpy(to, from, (size_t)n * sizeof(float));
+        return;
+    }
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        berth_put(to, j, from[j], 1);
+}
+
 /* ------------------------------------------------------------------ exp, Φ, tanh */
 
 static inline float berth_float_of_bits(uint32_t bits) {
@@ -172,8 +232,8 @@ static inline void berth_dropout_draw(uint16_t *halves, const uint32_t *word0, i
 }
 
 /* y[j] = x[j] dropped or scaled, for one whole row of n elements of a hidden activation. y may be x. */
-static inline void berth_dropout_row(float *y, const float *x, int64_t n, const struct berth_dropout *dropout,
-                                     uint32_t ordinal, uint32_t row) {
+BERTH_INLINE void berth_dropout_row(void *y, const void *x, int64_t n, const struct berth_dropout *dropout,
+                                    uint32_t ordinal, uint32_t row, const int half) {
     const uint32_t threshold = dropout->threshold;
     const float scale = berth_dropout_scale(threshold);
     uint16_t halves[BERTH_DROPOUT_UNIT * 8];
@@ -186,7 +246,7 @@ static inline void berth_dropout_row(float *y, const float *x, int64_t n, const 
 #pragma omp simd
         for (int64_t j = 0; j < width; j++) {
             const float factor = halves[j] >= threshold ? scale : 0.0f;
-            y[first + j] = x[first + j] * factor;
+            berth_put(y, first + j, berth_get(x, first + j, half) * factor, half);
         }
     }
 }

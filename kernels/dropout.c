@@ -7,15 +7,22 @@
 static int dropout_rows(void *y, const void *x, int64_t rows, int64_t hidden,
                         const struct berth_dropout *dropout, enum berth_dtype dtype, berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
     if (!berth_dropout_active(dropout)) {
-        if (y != x && rows > 0) memcpy(y, x, (size_t)(rows * hidden) * sizeof(float));
+        if (y != x && rows > 0) memcpy(y, x, (size_t)(rows * hidden) * (half ? 2 : 4));
         return BERTH_CPU_OK;
     }
 #pragma omp parallel for schedule(static)
-    for (int64_t t = 0; t < rows; t++)
-        berth_dropout_row((float *)y + t * hidden, (const float *)x + t * hidden, hidden, dropout,
-                          (uint32_t)dropout->ordinal[t], (uint32_t)dropout->position[t]);
+    for (int64_t t = 0; t < rows; t++) {
+        const uint32_t ordinal = (uint32_t)dropout->ordinal[t], position = (uint32_t)dropout->position[t];
+        if (half)
+            berth_dropout_row((uint16_t *)y + t * hidden, (const uint16_t *)x + t * hidden, hidden, dropout,
+                              ordinal, position, 1);
+        else
+            berth_dropout_row((float *)y + t * hidden, (const float *)x + t * hidden, hidden, dropout, ordinal,
+                              position, 0);
+    }
     return BERTH_CPU_OK;
 }
 

@@ -38,6 +38,15 @@ template <class T> static __global__ void add_kernel(pack_grid g, T *y, const T 
     }
 }
 
+template <class Y, class X> static __global__ void cast_kernel(pack_grid g, Y *y, const X *x) {
+    EACH_PACK (i, g) {
+        const pack_place at = place_of(g, i);
+        pack p;
+        load_any(p, x + at.at, at.n, g.wide);
+        store_any(y + at.at, p, at.n, g.wide);
+    }
+}
+
 static __global__ void scale_kernel(pack_grid g, float *x, float factor) {
     EACH_PACK (i, g) {
         const pack_place at = place_of(g, i);
@@ -61,6 +70,20 @@ static int add(void *y, const void *x, int64_t n, enum berth_dtype dtype, berth_
     return launch_packs(add_kernel<bf16>, g, stream, (bf16 *)y, (const bf16 *)x);
 }
 
+template <class Y, class X> static int cast_as(void *y, const void *x, int64_t n, berth_stream *stream) {
+    return launch_packs(cast_kernel<Y, X>, flat_packs(n, wide_flat((Y *)y, (const X *)x)), stream, (Y *)y,
+                        (const X *)x);
+}
+
+static int cast(void *y, const void *x, int64_t n, enum berth_dtype y_dtype, enum berth_dtype x_dtype,
+                berth_stream *stream) {
+    if (y_dtype == BERTH_F32 && x_dtype == BERTH_F32) return cast_as<float, float>(y, x, n, stream);
+    if (y_dtype == BERTH_F32 && x_dtype == BERTH_BF16) return cast_as<float, bf16>(y, x, n, stream);
+    if (y_dtype == BERTH_BF16 && x_dtype == BERTH_F32) return cast_as<bf16, float>(y, x, n, stream);
+    if (y_dtype == BERTH_BF16 && x_dtype == BERTH_BF16) return cast_as<bf16, bf16>(y, x, n, stream);
+    return BERTH_CUDA_E_DTYPE;
+}
+
 static int scale(float *x, float factor, int64_t n, berth_stream *stream) {
     return launch_packs(scale_kernel, flat_packs(n, wide_flat(x)), stream, x, factor);
 }
@@ -72,6 +95,7 @@ static int broadcast(float *y, const float *dloss, int64_t n, float factor, bert
 BERTH_CUDA_TABLE(elementwise)(struct berth_ops *ops) {
     ops->fill = fill;
     ops->add = add;
+    ops->cast = cast;
     ops->scale = scale;
     ops->broadcast = broadcast;
 }

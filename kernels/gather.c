@@ -8,28 +8,56 @@
 
 /* Rows below this many floats in all are not worth waking the other threads for. */
 #define GATHER_PARALLEL_FLOATS 32768
+#define BLOCK 256 /* columns of a mean summed at a time */
+
+/* to[j] += share from[j] */
+BERTH_INLINE void add_row(void *to, const void *from, int64_t hidden, float share, const int half) {
+#pragma omp simd
+    for (int64_t j = 0; j < hidden; j++)
+        berth_put(to, j, berth_get(to, j, half) + berth_get(from, j, half) * share, half);
+}
+
+/* y = share Σ of rows first .. end-1 of x, summed in float */
+BERTH_INLINE void mean_row(void *y, const void *x, int64_t first, int64_t end, int64_t hidden, float share,
+                           const int half) {
+    for (int64_t at = 0; at < hidden; at += BLOCK) {
+        float sum[BLOCK] = {0};
+        const int64_t width = berth_min(BLOCK, hidden - at);
+        for (int64_t t = first; t < end; t++) {
+            const void *in = berth_at(x, t * hidden + at, half);
+#pragma omp simd
+            for (int64_t j = 0; j < width; j++)
+                sum[j] += berth_get(in, j, half);
+        }
+#pragma omp simd
+        for (int64_t j = 0; j < width; j++)
+            berth_put(y, at + j, sum[j] * share, half);
+    }
+}
 
 static int gather_rows(void *y, const void *x, const int32_t *rows, int64_t count, int64_t hidden,
                        enum berth_dtype dtype, berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
 #pragma omp parallel for schedule(static) if (count * hidden > GATHER_PARALLEL_FLOATS)
     for (int64_t r = 0; r < count; r++)
-        memcpy((float *)y + r * hidden, (const float *)x + rows[r] * hidden, (size_t)hidden * sizeof(float));
+        memcpy(berth_to(y, r * hidden, half), berth_at(x, rows[r] * hidden, half),
+               (size_t)hidden * (half ? 2 : 4));
     return BERTH_CPU_OK;
 }
 
 static int scatter_add_rows(void *dx, const void *dy, const int32_t *rows, int64_t count, int64_t hidden,
                             enum berth_dtype dtype, berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
 #pragma omp parallel for schedule(static) if (count * hidden > GATHER_PARALLEL_FLOATS)
     for (int64_t r = 0; r < count; r++) {
-        float *to = (float *)dx + rows[r] * hidden;
-        const float *from = (const float *)dy + r * hidden;
-#pragma omp simd
-        for (int64_t j = 0; j < hidden; j++)
-            to[j] += from[j];
+        if (half)
+            add_row((uint16_t *)dx + rows[r] * hidden, (const uint16_t *)dy + r * hidden, hidden, 1.0f, 1);
+        else
+            add_row((float *)dx + rows[r] * hidden, (const float *)dy + r * hidden, hidden, 1.0f, 0);
     }
     return BERTH_CPU_OK;
 }
@@ -37,22 +65,16 @@ static int scatter_add_rows(void *dx, const void *dy, const int32_t *rows, int64
 static int mean_pool_forward(void *y, const void *x, const int32_t *seqs, const int32_t *cu_seqlens,
                              int64_t count, int64_t hidden, enum berth_dtype dtype, berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
 #pragma omp parallel for schedule(dynamic, 1)
     for (int64_t r = 0; r < count; r++) {
         const int64_t first = cu_seqlens[seqs[r]], end = cu_seqlens[seqs[r] + 1];
         const float share = end > first ? 1.0f / (float)(end - first) : 0.0f;
-        float *out = (float *)y + r * hidden;
-        memset(out, 0, (size_t)hidden * sizeof(float));
-        for (int64_t t = first; t < end; t++) {
-            const float *in = (const float *)x + t * hidden;
-#pragma omp simd
-            for (int64_t j = 0; j < hidden; j++)
-                out[j] += in[j];
-        }
-#pragma omp simd
-        for (int64_t j = 0; j < hidden; j++)
-            out[j] *= share;
+        if (half)
+            mean_row((uint16_t *)y + r * hidden, x, first, end, hidden, share, 1);
+        else
+            mean_row((float *)y + r * hidden, x, first, end, hidden, share, 0);
     }
     return BERTH_CPU_OK;
 }
@@ -60,17 +82,17 @@ static int mean_pool_forward(void *y, const void *x, const int32_t *seqs, const 
 static int mean_pool_backward(void *dx, const void *dy, const int32_t *seqs, const int32_t *cu_seqlens,
                               int64_t count, int64_t hidden, enum berth_dtype dtype, berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
 #pragma omp parallel for schedule(dynamic, 1)
     for (int64_t r = 0; r < count; r++) {
         const int64_t first = cu_seqlens[seqs[r]], end = cu_seqlens[seqs[r] + 1];
         const float share = end > first ? 1.0f / (float)(end - first) : 0.0f;
-        const float *in = (const float *)dy + r * hidden;
         for (int64_t t = first; t < end; t++) {
-            float *out = (float *)dx + t * hidden;
-#pragma omp simd
-            for (int64_t j = 0; j < hidden; j++)
-                out[j] += in[j] * share;
+            if (half)
+                add_row((uint16_t *)dx + t * hidden, (const uint16_t *)dy + r * hidden, hidden, share, 1);
+            else
+                add_row((float *)dx + t * hidden, (const float *)dy + r * hidden, hidden, share, 0);
         }
     }
     return BERTH_CPU_OK;

@@ -74,22 +74,27 @@ static inline float hyperbolic_slope(float x) {
 #define ACT_FORWARD(f)                                                                                         \
     do {                                                                                                       \
         if (bias == NULL) {                                                                                    \
-            _Pragma("omp simd") for (int64_t j = 0; j < n; j++) y[j] = f(x[j]);                                \
+            _Pragma("omp simd") for (int64_t j = 0; j < n; j++)                                                \
+                berth_put(y, j, f(berth_get(x, j, half)), half);                                               \
         } else {                                                                                               \
-            _Pragma("omp simd") for (int64_t j = 0; j < n; j++) y[j] = f(x[j] + bias[j]);                      \
+            _Pragma("omp simd") for (int64_t j = 0; j < n; j++)                                                \
+                berth_put(y, j, f(berth_get(x, j, half) + bias[j]), half);                                     \
         }                                                                                                      \
     } while (0)
 
 #define ACT_BACKWARD(slope)                                                                                    \
     do {                                                                                                       \
         if (bias == NULL) {                                                                                    \
-            _Pragma("omp simd") for (int64_t j = 0; j < n; j++) dx[j] = dy[j] * slope(x[j]);                   \
+            _Pragma("omp simd") for (int64_t j = 0; j < n; j++)                                                \
+                berth_put(dx, j, berth_get(dy, j, half) * slope(berth_get(x, j, half)), half);                 \
         } else {                                                                                               \
-            _Pragma("omp simd") for (int64_t j = 0; j < n; j++) dx[j] = dy[j] * slope(x[j] + bias[j]);         \
+            _Pragma("omp simd") for (int64_t j = 0; j < n; j++)                                                \
+                berth_put(dx, j, berth_get(dy, j, half) * slope(berth_get(x, j, half) + bias[j]), half);       \
         }                                                                                                      \
     } while (0)
 
-static void forward_piece(float *y, const float *x, const float *bias, int64_t n, enum berth_activation kind) {
+BERTH_INLINE void forward_any(void *y, const void *x, const float *bias, int64_t n, enum berth_activation kind,
+                              const int half) {
     switch (kind) {
     case BERTH_ACT_NONE:
         ACT_FORWARD(identity);
@@ -112,8 +117,8 @@ static void forward_piece(float *y, const float *x, const float *bias, int64_t n
     }
 }
 
-static void backward_piece(float *dx, const float *dy, const float *x, const float *bias, int64_t n,
-                           enum berth_activation kind) {
+BERTH_INLINE void backward_any(void *dx, const void *dy, const void *x, const float *bias, int64_t n,
+                               enum berth_activation kind, const int half) {
     switch (kind) {
     case BERTH_ACT_NONE:
         ACT_BACKWARD(one);
@@ -136,6 +141,22 @@ static void backward_piece(float *dx, const float *dy, const float *x, const flo
     }
 }
 
+static void forward_piece(void *y, const void *x, int64_t at, const float *bias, int64_t n,
+                          enum berth_activation kind, int half) {
+    if (half)
+        forward_any(berth_to(y, at, 1), berth_at(x, at, 1), bias, n, kind, 1);
+    else
+        forward_any(berth_to(y, at, 0), berth_at(x, at, 0), bias, n, kind, 0);
+}
+
+static void backward_piece(void *dx, const void *dy, const void *x, int64_t at, const float *bias, int64_t n,
+                           enum berth_activation kind, int half) {
+    if (half)
+        backward_any(berth_to(dx, at, 1), berth_at(dy, at, 1), berth_at(x, at, 1), bias, n, kind, 1);
+    else
+        backward_any(berth_to(dx, at, 0), berth_at(dy, at, 0), berth_at(x, at, 0), bias, n, kind, 0);
+}
+
 /* Without a bias rows do not matter: the array is cut as one long row, which also suits few columns. */
 static int64_t piece_rows(int64_t rows, int64_t columns, const float *bias, int64_t *width) {
     *width = bias == NULL ? rows * columns : columns;
@@ -145,15 +166,16 @@ static int64_t piece_rows(int64_t rows, int64_t columns, const float *bias, int6
 static int act_forward(void *y, const void *x, const float *bias, int64_t rows, int64_t columns,
                        enum berth_activation kind, enum berth_dtype dtype, berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
     int64_t width;
     const int64_t count = piece_rows(rows, columns, bias, &width), blocks = (width + BLOCK - 1) / BLOCK;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t t = 0; t < count; t++) {
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t first = block * BLOCK, at = t * width + first;
-            forward_piece((float *)y + at, (const float *)x + at, bias == NULL ? NULL : bias + first,
-                          berth_min(BLOCK, width - first), kind);
+            forward_piece(y, x, at, bias == NULL ? NULL : bias + first, berth_min(BLOCK, width - first), kind,
+                          half);
         }
     }
     return BERTH_CPU_OK;
@@ -163,15 +185,16 @@ static int act_backward(void *dx, const void *dy, const void *x, const float *bi
                         int64_t columns, enum berth_activation kind, enum berth_dtype dtype,
                         berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
     int64_t width;
     const int64_t count = piece_rows(rows, columns, bias, &width), blocks = (width + BLOCK - 1) / BLOCK;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t t = 0; t < count; t++) {
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t first = block * BLOCK, at = t * width + first;
-            backward_piece((float *)dx + at, (const float *)dy + at, (const float *)x + at,
-                           bias == NULL ? NULL : bias + first, berth_min(BLOCK, width - first), kind);
+            backward_piece(dx, dy, x, at, bias == NULL ? NULL : bias + first, berth_min(BLOCK, width - first),
+                           kind, half);
         }
     }
     return BERTH_CPU_OK;

@@ -14,51 +14,72 @@
 #define DEPTH 128
 
 /* panel[depth, PANEL] = columns [n0, n0 + width) of op(b), rows [k0, k0 + depth) */
-static void pack_panel(float *panel, const float *b, int64_t ldb, enum berth_gemm_form form, int64_t n0,
-                       int64_t width, int64_t k0, int64_t depth) {
+static void pack_panel(float *panel, const void *b, int64_t ldb, enum berth_gemm_form form, int64_t n0,
+                       int64_t width, int64_t k0, int64_t depth, int half) {
     if (form == BERTH_GEMM_NT) {
         for (int64_t j = 0; j < PANEL; j++)
             for (int64_t i = 0; i < depth; i++)
-                panel[i * PANEL + j] = j < width ? b[(n0 + j) * ldb + k0 + i] : 0.0f;
+                panel[i * PANEL + j] = j < width ? berth_get(b, (n0 + j) * ldb + k0 + i, half) : 0.0f;
         return;
     }
     for (int64_t i = 0; i < depth; i++)
         for (int64_t j = 0; j < PANEL; j++)
-            panel[i * PANEL + j] = j < width ? b[(k0 + i) * ldb + n0 + j] : 0.0f;
+            panel[i * PANEL + j] = j < width ? berth_get(b, (k0 + i) * ldb + n0 + j, half) : 0.0f;
 }
 
-static void block_product(float *c, const float *a, const float *b, const float *bias, int64_t rows,
-                          int64_t width, int64_t n0, int64_t k, int64_t lda, int64_t ldb, int64_t ldc,
-                          enum berth_gemm_form form, int accumulate) {
-    float panel[DEPTH * PANEL], tile[ROWS * PANEL];
-    const int64_t a_row = form == BERTH_GEMM_TN ? 1 : lda, a_k = form == BERTH_GEMM_TN ? lda : 1;
+struct product {
+    const void *a, *b;
+    const float *bias;
+    int64_t k, lda, ldb, ldc;
+    enum berth_gemm_form form;
+    int accumulate, half, half_c;
+};
+
+/* The block of c whose first element is row m0, column n0. */
+static void block_product(void *c, const struct product *p, int64_t m0, int64_t rows, int64_t n0,
+                          int64_t width) {
+    float panel[DEPTH * PANEL], tile[ROWS * PANEL], left[ROWS * DEPTH];
+    const int64_t a_row = p->form == BERTH_GEMM_TN ? 1 : p->lda, a_k = p->form == BERTH_GEMM_TN ? p->lda : 1;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < PANEL; j++)
             tile[r * PANEL + j] =
-                j >= width ? 0.0f : (accumulate ? c[r * ldc + j] : 0.0f) + (bias == NULL ? 0.0f : bias[n0 + j]);
-    for (int64_t k0 = 0; k0 < k; k0 += DEPTH) {
-        const int64_t depth = berth_min(DEPTH, k - k0);
-        pack_panel(panel, b, ldb, form, n0, width, k0, depth);
-        tile_product(tile, PANEL, a + k0 * a_k, a_row, a_k, panel, PANEL, rows, PANEL, depth, 1);
+                j >= width ? 0.0f
+                           : (p->accumulate ? berth_get(c, (m0 + r) * p->ldc + n0 + j, p->half_c) : 0.0f) +
+                                 (p->bias == NULL ? 0.0f : p->bias[n0 + j]);
+    for (int64_t k0 = 0; k0 < p->k; k0 += DEPTH) {
+        const int64_t depth = berth_min(DEPTH, p->k - k0);
+        pack_panel(panel, p->b, p->ldb, p->form, n0, width, k0, depth, p->half);
+        if (!p->half) {
+            tile_product(tile, PANEL, (const float *)p->a + m0 * a_row + k0 * a_k, a_row, a_k, panel, PANEL,
+                         rows, PANEL, depth, 1);
+            continue;
+        }
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t i = 0; i < depth; i++)
+                left[r * DEPTH + i] = berth_get(p->a, (m0 + r) * a_row + (k0 + i) * a_k, 1);
+        tile_product(tile, PANEL, left, DEPTH, 1, panel, PANEL, rows, PANEL, depth, 1);
     }
     for (int64_t r = 0; r < rows; r++)
-        memcpy(c + r * ldc, tile + r * PANEL, (size_t)width * sizeof(float));
+        berth_narrow(berth_to(c, (m0 + r) * p->ldc + n0, p->half_c), tile + r * PANEL, width, p->half_c);
+}
+
+static int known(enum berth_dtype dtype) {
+    return dtype == BERTH_F32 || dtype == BERTH_BF16;
 }
 
 static int gemm(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n, int64_t k,
                 int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
                 enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream) {
     (void)stream;
-    if (c_dtype != BERTH_F32 || ab_dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (!known(c_dtype) || !known(ab_dtype)) return BERTH_CPU_E_DTYPE;
+    const struct product p = {
+        a, b, bias, k, lda, ldb, ldc, form, accumulate, ab_dtype == BERTH_BF16, c_dtype == BERTH_BF16};
     const int64_t row_blocks = (m + ROWS - 1) / ROWS, panels = (n + PANEL - 1) / PANEL;
-    const int64_t a_row = form == BERTH_GEMM_TN ? 1 : lda;
 #pragma omp parallel for collapse(2) schedule(static) if (m * n * k > 16384)
     for (int64_t j = 0; j < panels; j++) {
         for (int64_t i = 0; i < row_blocks; i++) {
             const int64_t m0 = i * ROWS, n0 = j * PANEL;
-            block_product((float *)c + m0 * ldc + n0, (const float *)a + m0 * a_row, b, bias,
-                          berth_min(ROWS, m - m0), berth_min(PANEL, n - n0), n0, k, lda, ldb, ldc, form,
-                          accumulate);
+            block_product(c, &p, m0, berth_min(ROWS, m - m0), n0, berth_min(PANEL, n - n0));
         }
     }
     return BERTH_CPU_OK;

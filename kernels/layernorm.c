@@ -18,23 +18,42 @@
 #define ROW_CHUNK 64     /* rows of a partial sum */
 #define COLUMN_BLOCK 256 /* columns of one work item */
 
-static void normalise_row(float *y, float *mean, float *rstd, const float *pre, const float *gamma,
-                          const float *beta, int64_t hidden, float eps) {
+BERTH_INLINE void normalise_row(void *y, float *mean, float *rstd, const void *pre, const float *gamma,
+                                const float *beta, int64_t hidden, float eps, const int half) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t j = 0; j < hidden; j++)
-        sum += pre[j];
+        sum += berth_get(pre, j, half);
     const float mu = sum / (float)hidden;
     float square = 0;
 #pragma omp simd reduction(+ : square)
     for (int64_t j = 0; j < hidden; j++)
-        square += (pre[j] - mu) * (pre[j] - mu);
+        square += (berth_get(pre, j, half) - mu) * (berth_get(pre, j, half) - mu);
     const float scale = 1.0f / sqrtf(square / (float)hidden + eps);
 #pragma omp simd
     for (int64_t j = 0; j < hidden; j++)
-        y[j] = (pre[j] - mu) * scale * gamma[j] + beta[j];
+        berth_put(y, j, (berth_get(pre, j, half) - mu) * scale * gamma[j] + beta[j], half);
     if (mean != NULL) *mean = mu;
     if (rstd != NULL) *rstd = scale;
+}
+
+/* One row: dropout, residual, statistics of what is stored, output. */
+BERTH_INLINE void forward_row(void *out, void *sum, float *mean, float *rstd, const void *in, const void *skip,
+                              const float *gamma, const float *beta, int64_t hidden, float eps,
+                              const struct berth_dropout *dropout, int64_t t, const int half) {
+    if (dropout != NULL) {
+        berth_dropout_row(sum, in, hidden, dropout, (uint32_t)dropout->ordinal[t],
+                          (uint32_t)dropout->position[t], half);
+        in = sum;
+    }
+    if (skip != NULL) {
+#pragma omp simd
+        for (int64_t j = 0; j < hidden; j++)
+            berth_put(sum, j, berth_get(in, j, half) + berth_get(skip, j, half), half);
+    } else if (sum != in) {
+        memcpy(sum, in, (size_t)hidden * (half ? 2 : 4));
+    }
+    normalise_row(out, mean, rstd, sum, gamma, beta, hidden, eps, half);
 }
 
 static int layernorm_forward(void *y, void *pre, float *mean, float *rstd, const void *x, const void *residual,
@@ -42,54 +61,49 @@ static int layernorm_forward(void *y, void *pre, float *mean, float *rstd, const
                              const struct berth_dropout *dropout, enum berth_dtype dtype,
                              berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
-    const int drops = berth_dropout_active(dropout);
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
+    const struct berth_dropout *drops = berth_dropout_active(dropout) ? dropout : NULL;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < rows; t++) {
-        float *out = (float *)y + t * hidden;
-        float *sum = pre == NULL ? out : (float *)pre + t * hidden;
-        const float *in = (const float *)x + t * hidden;
-        if (drops) {
-            berth_dropout_row(sum, in, hidden, dropout, (uint32_t)dropout->ordinal[t],
-                              (uint32_t)dropout->position[t]);
-            in = sum;
-        }
-        if (residual != NULL) {
-            const float *skip = (const float *)residual + t * hidden;
-#pragma omp simd
-            for (int64_t j = 0; j < hidden; j++)
-                sum[j] = in[j] + skip[j];
-        } else if (sum != in) {
-            memcpy(sum, in, (size_t)hidden * sizeof(float));
-        }
-        normalise_row(out, mean == NULL ? NULL : mean + t, rstd == NULL ? NULL : rstd + t, sum, gamma, beta,
-                      hidden, eps);
+        const int64_t at = t * hidden;
+        float *mu = mean == NULL ? NULL : mean + t, *scale = rstd == NULL ? NULL : rstd + t;
+        void *out = berth_to(y, at, half), *sum = pre == NULL ? out : berth_to(pre, at, half);
+        const void *in = berth_at(x, at, half), *skip = residual == NULL ? NULL : berth_at(residual, at, half);
+        if (half)
+            forward_row(out, sum, mu, scale, in, skip, gamma, beta, hidden, eps, drops, t, 1);
+        else
+            forward_row(out, sum, mu, scale, in, skip, gamma, beta, hidden, eps, drops, t, 0);
     }
     return BERTH_CPU_OK;
 }
 
-static void backward_row(float *dx, float *dresidual, const float *dy, const float *pre, float mean, float rstd,
-                         const float *gamma, int64_t hidden, int accumulate) {
+BERTH_INLINE void backward_row(void *dx, void *dresidual, const void *dy, const void *pre, float mean,
+                               float rstd, const float *gamma, int64_t hidden, int accumulate, const int half) {
     float sum = 0, dot = 0;
 #pragma omp simd reduction(+ : sum, dot)
     for (int64_t j = 0; j < hidden; j++) {
-        const float g = dy[j] * gamma[j];
+        const float g = berth_get(dy, j, half) * gamma[j];
         sum += g;
-        dot += g * ((pre[j] - mean) * rstd);
+        dot += g * ((berth_get(pre, j, half) - mean) * rstd);
     }
     const float c0 = sum / (float)hidden, c1 = dot / (float)hidden;
     if (dresidual == NULL) {
 #pragma omp simd
         for (int64_t j = 0; j < hidden; j++)
-            dx[j] = rstd * (dy[j] * gamma[j] - c0 - (pre[j] - mean) * rstd * c1);
+            berth_put(
+                dx, j,
+                rstd * (berth_get(dy, j, half) * gamma[j] - c0 - (berth_get(pre, j, half) - mean) * rstd * c1),
+                half);
     } else {
         const float keep = accumulate ? 1.0f : 0.0f;
-        if (!accumulate) memset(dresidual, 0, (size_t)hidden * sizeof(float));
+        if (!accumulate) memset(dresidual, 0, (size_t)hidden * (half ? 2 : 4));
 #pragma omp simd
         for (int64_t j = 0; j < hidden; j++) {
-            const float d = rstd * (dy[j] * gamma[j] - c0 - (pre[j] - mean) * rstd * c1);
-            dresidual[j] = keep * dresidual[j] + d;
-            if (dx != NULL) dx[j] = d;
+            const float d =
+                rstd * (berth_get(dy, j, half) * gamma[j] - c0 - (berth_get(pre, j, half) - mean) * rstd * c1);
+            berth_put(dresidual, j, keep * berth_get(dresidual, j, half) + d, half);
+            if (dx != NULL) berth_put(dx, j, d, half);
         }
     }
 }
@@ -99,18 +113,25 @@ static int layernorm_backward(void *dx, void *dresidual, const void *dy, const v
                               int accumulate_residual, const struct berth_dropout *dropout,
                               enum berth_dtype dtype, berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
     if (dx == NULL && dresidual == NULL) return BERTH_CPU_OK;
     const int drops = berth_dropout_active(dropout) && dx != NULL;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < rows; t++) {
-        float *out = dx == NULL ? NULL : (float *)dx + t * hidden;
-        backward_row(out, dresidual == NULL ? NULL : (float *)dresidual + t * hidden,
-                     (const float *)dy + t * hidden, (const float *)pre + t * hidden, mean[t], rstd[t], gamma,
-                     hidden, accumulate_residual);
-        if (drops)
-            berth_dropout_row(out, out, hidden, dropout, (uint32_t)dropout->ordinal[t],
-                              (uint32_t)dropout->position[t]);
+        const int64_t at = t * hidden;
+        void *out = dx == NULL ? NULL : berth_to(dx, at, half);
+        void *skip = dresidual == NULL ? NULL : berth_to(dresidual, at, half);
+        const void *d = berth_at(dy, at, half), *p = berth_at(pre, at, half);
+        const uint32_t ordinal = drops ? (uint32_t)dropout->ordinal[t] : 0;
+        const uint32_t position = drops ? (uint32_t)dropout->position[t] : 0;
+        if (half) {
+            backward_row(out, skip, d, p, mean[t], rstd[t], gamma, hidden, accumulate_residual, 1);
+            if (drops) berth_dropout_row(out, out, hidden, dropout, ordinal, position, 1);
+        } else {
+            backward_row(out, skip, d, p, mean[t], rstd[t], gamma, hidden, accumulate_residual, 0);
+            if (drops) berth_dropout_row(out, out, hidden, dropout, ordinal, position, 0);
+        }
     }
     return BERTH_CPU_OK;
 }
@@ -124,16 +145,17 @@ static size_t layernorm_param_workspace(int64_t rows, int64_t hidden) {
 }
 
 /* parts [2, H] of one chunk of rows, columns [first, first + width): Σ dy xhat, Σ dy */
-static void param_chunk(float *parts, const float *dy, const float *pre, const float *mean, const float *rstd,
-                        int64_t rows, int64_t hidden, int64_t first, int64_t width) {
+BERTH_INLINE void param_chunk(float *parts, const void *dy, const void *pre, const float *mean,
+                              const float *rstd, int64_t rows, int64_t hidden, int64_t first, int64_t width,
+                              const int half) {
     float dgamma[COLUMN_BLOCK] = {0}, dbeta[COLUMN_BLOCK] = {0};
     for (int64_t t = 0; t < rows; t++) {
-        const float *d = dy + t * hidden + first, *p = pre + t * hidden + first;
+        const void *d = berth_at(dy, t * hidden + first, half), *p = berth_at(pre, t * hidden + first, half);
         const float mu = mean[t], scale = rstd[t];
 #pragma omp simd
         for (int64_t j = 0; j < width; j++) {
-            dgamma[j] += d[j] * ((p[j] - mu) * scale);
-            dbeta[j] += d[j];
+            dgamma[j] += berth_get(d, j, half) * ((berth_get(p, j, half) - mu) * scale);
+            dbeta[j] += berth_get(d, j, half);
         }
     }
     memcpy(parts + first, dgamma, (size_t)width * sizeof(float));
@@ -155,7 +177,8 @@ static int layernorm_param_backward(float *dgamma, float *dbeta, const void *dy,
                                     const float *mean, const float *rstd, void *workspace, int64_t rows,
                                     int64_t hidden, enum berth_dtype dtype, berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
     float *parts = workspace; /* [chunks, 2, H] */
     const int64_t chunks = row_chunks(rows), blocks = (hidden + COLUMN_BLOCK - 1) / COLUMN_BLOCK;
 #pragma omp parallel
@@ -164,9 +187,14 @@ static int layernorm_param_backward(float *dgamma, float *dbeta, const void *dy,
         for (int64_t chunk = 0; chunk < chunks; chunk++) {
             for (int64_t block = 0; block < blocks; block++) {
                 const int64_t t = chunk * ROW_CHUNK, first = block * COLUMN_BLOCK;
-                param_chunk(parts + 2 * chunk * hidden, (const float *)dy + t * hidden,
-                            (const float *)pre + t * hidden, mean + t, rstd + t, berth_min(ROW_CHUNK, rows - t),
-                            hidden, first, berth_min(COLUMN_BLOCK, hidden - first));
+                const int64_t count = berth_min(ROW_CHUNK, rows - t),
+                              width = berth_min(COLUMN_BLOCK, hidden - first);
+                const void *d = berth_at(dy, t * hidden, half), *p = berth_at(pre, t * hidden, half);
+                float *to = parts + 2 * chunk * hidden;
+                if (half)
+                    param_chunk(to, d, p, mean + t, rstd + t, count, hidden, first, width, 1);
+                else
+                    param_chunk(to, d, p, mean + t, rstd + t, count, hidden, first, width, 0);
             }
         }
 #pragma omp for schedule(static)

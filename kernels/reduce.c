@@ -22,13 +22,14 @@ static size_t column_sum_workspace(int64_t rows, int64_t columns) {
 }
 
 /* parts[c, j] = Σ of rows of chunk c, columns [first, first + width) */
-static void sum_chunk(float *part, const float *x, int64_t rows, int64_t columns, int64_t width) {
+BERTH_INLINE void sum_chunk(float *part, const void *x, int64_t rows, int64_t columns, int64_t width,
+                            const int half) {
     float sum[COLUMN_BLOCK] = {0};
     for (int64_t t = 0; t < rows; t++) {
-        const float *row = x + t * columns;
+        const void *row = berth_at(x, t * columns, half);
 #pragma omp simd
         for (int64_t j = 0; j < width; j++)
-            sum[j] += row[j];
+            sum[j] += berth_get(row, j, half);
     }
     memcpy(part, sum, (size_t)width * sizeof(float));
 }
@@ -36,7 +37,8 @@ static void sum_chunk(float *part, const float *x, int64_t rows, int64_t columns
 static int column_sum(float *out, const void *x, void *workspace, int64_t rows, int64_t columns, int accumulate,
                       enum berth_dtype dtype, berth_stream *stream) {
     (void)stream;
-    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16;
     float *parts = workspace; /* [chunks, N] */
     const int64_t chunks = row_chunks(rows), blocks = (columns + COLUMN_BLOCK - 1) / COLUMN_BLOCK;
 #pragma omp parallel
@@ -45,8 +47,14 @@ static int column_sum(float *out, const void *x, void *workspace, int64_t rows, 
         for (int64_t chunk = 0; chunk < chunks; chunk++) {
             for (int64_t block = 0; block < blocks; block++) {
                 const int64_t first = block * COLUMN_BLOCK, t = chunk * ROW_CHUNK;
-                sum_chunk(parts + chunk * columns + first, (const float *)x + t * columns + first,
-                          berth_min(ROW_CHUNK, rows - t), columns, berth_min(COLUMN_BLOCK, columns - first));
+                const int64_t count = berth_min(ROW_CHUNK, rows - t),
+                              width = berth_min(COLUMN_BLOCK, columns - first);
+                const void *from = berth_at(x, t * columns + first, half);
+                float *part = parts + chunk * columns + first;
+                if (half)
+                    sum_chunk(part, from, count, columns, width, 1);
+                else
+                    sum_chunk(part, from, count, columns, width, 0);
             }
         }
 #pragma omp for schedule(static)

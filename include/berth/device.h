@@ -62,6 +62,8 @@ berth_status berth_device_copy(struct berth_device *dev, void *to, const void *f
 berth_status berth_device_zero(struct berth_device *dev, void *pointer, size_t bytes) BERTH_CHECKED;
 berth_status berth_device_synchronize(struct berth_device *dev) BERTH_CHECKED;
 void berth_device_names(struct berth_str *out); /* the backends of this build, one space apart */
+/* Whether an operation of the table ("gemm") takes this element type on this device. */
+bool berth_device_supports(const struct berth_device *dev, const char *op, enum berth_dtype dtype);
 void berth_device_describe(const struct berth_device *dev, struct berth_str *out);
 
 /* Turns an operation's return into a status naming the operation. */

@@ -86,6 +86,9 @@ struct berth_ops {
     int (*fill)(float *x /* [n] */, float value, int64_t n, berth_stream *stream);
     int (*add)(void *y /* [n] += */, const void *x /* [n] */, int64_t n, enum berth_dtype dtype,
                berth_stream *stream);
+    /* y[i] = x[i] in another element type: float to bf16 rounds to nearest, ties to even */
+    int (*cast)(void *y /* [n] */, const void *x /* [n] */, int64_t n, enum berth_dtype y_dtype,
+                enum berth_dtype x_dtype, berth_stream *stream);
     int (*scale)(float *x /* [n] *= */, float factor, int64_t n, berth_stream *stream);
     /* y[i] = dloss[0] * scale for all i: backward of scaled_sum */
     int (*broadcast)(float *y /* [n] */, const float *dloss /* [1] */, int64_t n, float scale,

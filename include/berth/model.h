@@ -126,6 +126,7 @@ struct berth_model {
     int parameter_count;
     int64_t total;  /* elements of the flat buffer, padding included */
     float *values;  /* [total] device memory; NULL until allocated */
+    void *half;     /* precision bf16: [total] the encoder's matrices in bf16; else NULL */
     int64_t backbone_passes; /* forward passes run so far, for tests and reports */
     void *pending;  /* private: weights of a loaded folder until berth_model_allocate */
     int32_t *scratch; /* private: [scratch_capacity] what a pass makes for its heads; kept, so that steps allocate none */
@@ -166,6 +167,11 @@ berth_status berth_model_new_pooler(struct berth_model *m) BERTH_CHECKED;
  * of matrices and embeddings (0 for the padding token's row), 0 for biases, 1 for norm gains; keyed by (seed, name). */
 berth_status berth_model_allocate(struct berth_model *m, uint64_t seed) BERTH_CHECKED;
 
+/* What the encoder computes in, after allocate: BERTH_F32 (as it begins), or BERTH_BF16: activations, products and
+ * their weights in bf16 with sums, norms, softmax and all gradients of parameters in float; values stay float and are
+ * what is trained. Embeddings, pooler, heads and losses stay float. A device without units for it:
+ * BERTH_E_UNSUPPORTED. */
+berth_status berth_model_set_precision(struct berth_model *m, enum berth_dtype precision) BERTH_CHECKED;
 int berth_model_find(const struct berth_model *m, const char *name); /* index of a parameter, -1: none */
 int berth_model_find_head(const struct berth_model *m, const char *name);
 int64_t berth_head_width(const struct berth_model *m, int head); /* columns of its outputs */
@@ -191,6 +197,7 @@ struct berth_forward_options {
                              NULL altogether: inference. Neighbours (query, key, value) must be neighbours here too
                              whenever one of them has a gradient. */
     const bool *wanted;   /* [head_count] NULL: all heads that have items */
+    bool same_values;     /* the model's values have not changed since its last pass (bf16: nothing is converted) */
 };
 /* Runs the backbone once over the batch and every wanted head that has items; batch->items[i] belongs to head i.
  * logits[i]: [items, K] or NULL; of a contrastive head [2 items + negatives, D]: vectors

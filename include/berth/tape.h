@@ -30,6 +30,7 @@
 struct berth_tensor {
     void *data;
     void *grad; /* same shape; parameters: float, the caller's; NULL: none */
+    const void *half; /* parameters: data in bf16, the caller's; NULL: none. For products with bf16 activations */
     enum berth_dtype dtype;
     int rank;
     int64_t shape[4];
@@ -56,6 +57,8 @@ int64_t berth_tape_recorded(const struct berth_tape *tape);    /* operations on 
 /* A tensor over memory of the caller (device memory). grad NULL: constant or frozen. */
 berth_status berth_tape_parameter(struct berth_tape *tape, struct berth_tensor **out, float *data, float *grad,
                                   int rank, const int64_t *shape) BERTH_CHECKED;
+/* Gives a parameter its values in bf16 as well (device memory, same shape). */
+void berth_tape_parameter_half(struct berth_tensor *parameter, const void *half);
 /* Step memory with a copy of host bytes; on a device with host memory the pointer itself (no copy): it must then
  * live until the next reset. */
 berth_status berth_tape_upload(struct berth_tape *tape, const void **out, const void *host,
@@ -92,9 +95,13 @@ struct berth_embedding_rows { /* device memory */
 berth_status berth_op_embedding(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *token,
                                 struct berth_tensor *position, struct berth_tensor *segment,
                                 const struct berth_embedding_rows *rows) BERTH_CHECKED;
-/* [T, N] = x[T, H] w[N, H]ᵀ (+ bias[N]) */
+/* [T, N] = x[T, H] w[N, H]ᵀ (+ bias[N]). x bf16: w's bf16 copy is used, sums are float, the output is bf16; gradients of
+ * w and bias are float. */
 berth_status berth_op_linear(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
                              struct berth_tensor *w, struct berth_tensor *bias) BERTH_CHECKED;
+/* x in another element type; its gradient goes back in x's own. The same type: *out is x itself. */
+berth_status berth_op_cast(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                           enum berth_dtype dtype) BERTH_CHECKED;
 /* [T, N] = f(x + bias); bias may be NULL */
 berth_status berth_op_bias_act(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
                                struct berth_tensor *bias, enum berth_activation kind) BERTH_CHECKED;

@@ -197,6 +197,9 @@ const struct berth_scores *berth_trainer_test_scores(const struct berth_trainer 
 berth_status berth_model_from_config(struct berth_model **model, struct berth_tokenizer **tokenizer,
                                      struct berth_device *dev, const struct berth_config *c) BERTH_CHECKED;
 
+/* Sets what an allocated model computes in, as `precision` and `precision_fallback` say. */
+berth_status berth_precision_from_config(struct berth_model *m, const struct berth_config *c) BERTH_CHECKED;
+
 /* The tokenizer alone, without the weights: model.backbone's, or model.vocab with model.new. */
 berth_status berth_tokenizer_from_config(struct berth_tokenizer **out, const struct berth_config *c) BERTH_CHECKED;
 

@@ -78,6 +78,7 @@ static berth_status run(const struct cli_args *args) {
     for (size_t i = 0; i < count; i++)
         names[i] = berth_config_name(config, "tasks", i);
     BERTH_TRY_OUT(cli_model_open(&m, args->positional[0], berth_config_string(config, "device"), names, count));
+    BERTH_TRY_OUT(berth_precision_from_config(m.model, config));
     BERTH_TRY_OUT(evaluate(&m, config, splits[choice]));
 out:
     cli_model_close(&m);

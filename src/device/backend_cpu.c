@@ -8,6 +8,9 @@
  * BERTH_CPU_ISA=base|avx2|avx512 in the environment asks for one of them; it is refused where the processor
  * lacks it. Denormal numbers are left as the processor has them by default (gradual): results are compared
  * with other programs bit by bit and value by value, and nothing here was measured slow because of them. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +30,7 @@ struct isa {
 
 struct cpu_state {
     const struct isa *isa;
+    bool bf16;
 };
 
 /* ------------------------------------------------------------------ instruction sets */
@@ -63,6 +67,19 @@ static bool has_avx512(void) {
            __builtin_cpu_supports("avx512vl");
 }
 #endif
+
+/* AVX512_BF16 (leaf 7.1, eax bit 5) or AMX-BF16 (leaf 7.0, edx bit 22), asked of the processor itself:
+ * compilers learnt their names at different times. That the system saves the registers was asked with AVX-512.
+ */
+static bool has_bf16_units(void) {
+#if defined(__x86_64__)
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1u)) return true;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1u);
+#else
+    return false;
+#endif
+}
 
 /* Best first. */
 static const struct isa isas[] = {
@@ -113,7 +130,8 @@ static berth_status cpu_open(struct berth_device *dev, int index) {
     BERTH_TRY_OUT(berth_calloc(&state, 1, sizeof *state));
     BERTH_TRY_OUT(choose_isa(&state->isa));
     state->isa->fill(&dev->ops);
-    BERTH_TRY_OUT(gemm_cpu_open(&dev->stream, &dev->ops));
+    state->bf16 = strcmp(state->isa->name, "avx512") == 0 && has_bf16_units() && onednn_has_bf16();
+    BERTH_TRY_OUT(gemm_cpu_open(&dev->stream, &dev->ops, state->bf16));
     dev->ops.gemm = gemm_cpu;
     dev->state = state;
     state = NULL;
@@ -169,7 +187,7 @@ static const char *cpu_error_text(int error) {
     case BERTH_CPU_OK:
         return "done";
     case BERTH_CPU_E_DTYPE:
-        return "element type not supported on the CPU, which computes in f32";
+        return "element type not supported by this operation on this CPU";
     case BERTH_CPU_E_LIBRARY:
         return "oneDNN refused the matrix product";
     case BERTH_CPU_E_STREAM:
@@ -179,9 +197,30 @@ static const char *cpu_error_text(int error) {
     }
 }
 
+/* In bf16: what a backbone is made of. Embeddings, losses, optimizers are float. */
 static bool cpu_supports(const struct berth_device *dev, const char *op, enum berth_dtype dtype) {
-    (void)dev, (void)op;
-    return dtype == BERTH_F32;
+    static const char *const HALF[] = {"gemm",
+                                       "column_sum",
+                                       "add",
+                                       "cast",
+                                       "act_forward",
+                                       "act_backward",
+                                       "layernorm_forward",
+                                       "layernorm_backward",
+                                       "layernorm_param_backward",
+                                       "dropout",
+                                       "attention_forward",
+                                       "attention_backward",
+                                       "gather_rows",
+                                       "scatter_add_rows",
+                                       "mean_pool_forward",
+                                       "mean_pool_backward"};
+    const struct cpu_state *state = dev->state;
+    if (dtype == BERTH_F32) return true;
+    for (size_t i = 0; dtype == BERTH_BF16 && state->bf16 && i < sizeof HALF / sizeof HALF[0]; i++) {
+        if (strcmp(HALF[i], op) == 0) return true;
+    }
+    return false;
 }
 
 static void cpu_describe(const struct berth_device *dev, struct berth_str *out) {
@@ -192,6 +231,8 @@ static void cpu_describe(const struct berth_device *dev, struct berth_str *out) 
     berth_str_add(out, "matrix products: ");
     onednn_describe(out);
     berth_str_add(out, "\n");
+    berth_str_addf(out, "bf16: %s\n",
+                   state->bf16 ? "yes, the processor has units for it" : "no units for it here");
 }
 
 const struct berth_backend backend_cpu = {

@@ -122,7 +122,7 @@ static berth_status host_open(struct berth_device *dev, int index) {
     BERTH_TRY_OUT(backend_cpu.alloc(dev, &s->cuda.scratch, BERTH_CUDA_SCRATCH));
     if (!cpu_isa_fill("avx512", &cpu) && !cpu_isa_fill("avx2", &cpu) && !cpu_isa_fill("base", &cpu))
         BERTH_FAIL_OUT(BERTH_E_UNSUPPORTED, "device cuda-host: no CPU kernels");
-    BERTH_TRY_OUT(gemm_cpu_open(&s->gemm, &cpu));
+    BERTH_TRY_OUT(gemm_cpu_open(&s->gemm, &cpu, false));
     fill_table(&dev->ops);
     dev->ops.gemm = gemm_host;
     dev->stream = (berth_stream *)(void *)s;

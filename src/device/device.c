@@ -114,6 +114,10 @@ void berth_device_names(struct berth_str *out) {
         berth_str_addf(out, "%s%s", i > 0 ? " " : "", backends[i]->name);
 }
 
+bool berth_device_supports(const struct berth_device *dev, const char *op, enum berth_dtype dtype) {
+    return dev->backend->supports == NULL || dev->backend->supports(dev, op, dtype);
+}
+
 void berth_device_describe(const struct berth_device *dev, struct berth_str *out) {
     berth_str_addf(out, "device: %s\n", dev->backend->name);
     if (dev->backend->describe != NULL) dev->backend->describe(dev, out);

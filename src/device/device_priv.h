@@ -12,7 +12,7 @@ extern const struct berth_backend backend_cuda_host; /* of a build with BERTH_CU
 bool cpu_isa_fill(const char *name, struct berth_ops *ops);
 
 /* ---- matrix products on the CPU (gemm_cpu.c). On the CPU a berth_stream is the store of prepared products. */
-berth_status gemm_cpu_open(berth_stream **out, const struct berth_ops *reference) BERTH_CHECKED;
+berth_status gemm_cpu_open(berth_stream **out, const struct berth_ops *reference, bool has_bf16) BERTH_CHECKED;
 void gemm_cpu_close(berth_stream *stream); /* NULL is allowed */
 /* The operation of the table; errors are enum berth_cpu_error. */
 int gemm_cpu(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n, int64_t k,

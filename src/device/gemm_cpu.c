@@ -1,6 +1,6 @@
 /* gemm_cpu.c: matrix products on the CPU: our own tiles, one single-thread oneDNN product each.
  *
- *     c = op(a) op(b) (+ bias) (+ c)
+ *     c = op(a) op(b) (+ bias) (+ c)          float, or bf16 factors with a float or bf16 c (sums in float)
  *
  *              tn                    Tiles follow from the shape alone, never from the number of threads, and
  * an
@@ -41,19 +41,23 @@ struct entry {
 struct berth_stream {
     struct onednn *library;
     int threads;
+    bool has_bf16; /* the processor has units for it, and the kernels of this instruction set were chosen */
     int (*small)(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n, int64_t k,
                  int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
                  enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream);
     struct entry *table; /* [2 * PREPARED_MOST], open addressing */
     size_t count;
-    float **scratch; /* [threads] */
-    size_t *scratch_floats;
+    void **scratch; /* [threads] */
+    size_t *scratch_bytes;
 };
 
 /* One call of the operation. */
 struct call {
-    float *c;
-    const float *a, *b, *bias;
+    void *c;
+    const void *a, *b;
+    const float *bias;
+    enum berth_dtype c_dtype, ab_dtype;
+    int64_t c_bytes, ab_bytes; /* of an element */
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, ldc;
     bool accumulate, sum_rows; /* sum_rows: TN, the sum runs over rows */
@@ -209,6 +213,8 @@ static berth_status prepare_tile(struct plan *p, berth_stream *s, const struct c
         shape.b_row = copied_sum ? shape.n : q->b_row;
         shape.b_col = copied_sum ? 1 : q->b_col;
         shape.c_row = short_rows ? shape.n : q->ldc;
+        shape.half = q->ab_dtype == BERTH_BF16;
+        shape.half_c = q->c_dtype == BERTH_BF16;
         shape.bias = q->bias != NULL && begins(p, kind);
         shape.accumulate = q->accumulate || !begins(p, kind);
         BERTH_TRY(product_of(&p->product[bottom][right][kind], s, &shape));
@@ -226,49 +232,61 @@ static berth_status prepare(struct plan *p, berth_stream *s, const struct call *
 
 /* ------------------------------------------------------------------ one tile */
 
-/* Room for `floats` in the thread's scratch, or NULL. */
-static float *scratch_of(berth_stream *s, int thread, size_t floats) {
-    if (s->scratch_floats[thread] >= floats) return s->scratch[thread];
+/* Room in the thread's scratch, or NULL. */
+static void *scratch_of(berth_stream *s, int thread, int64_t bytes) {
+    if (s->scratch_bytes[thread] >= (size_t)bytes) return s->scratch[thread];
     free(s->scratch[thread]);
-    s->scratch[thread] = aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64);
-    s->scratch_floats[thread] = s->scratch[thread] == NULL ? 0 : floats;
+    s->scratch[thread] = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
+    s->scratch_bytes[thread] = s->scratch[thread] == NULL ? 0 : (size_t)bytes;
     return s->scratch[thread];
 }
 
+static const void *element(const void *x, int64_t index, int64_t bytes) {
+    return (const char *)x + index * bytes;
+}
+
+static void *element_of(void *x, int64_t index, int64_t bytes) {
+    return (char *)x + index * bytes;
+}
+
 /* to[rows_to, columns] = from[rows, columns], the rest zero */
-static void copy_padded(float *to, const float *from, int64_t ld_from, int64_t rows, int64_t rows_to,
-                        int64_t columns) {
+static void copy_padded(void *to, const void *from, int64_t ld_from, int64_t rows, int64_t rows_to,
+                        int64_t columns, int64_t bytes) {
     for (int64_t i = 0; i < rows; i++)
-        memcpy(to + i * columns, from + i * ld_from, (size_t)columns * sizeof(float));
-    memset(to + rows * columns, 0, (size_t)((rows_to - rows) * columns) * sizeof(float));
+        memcpy(element_of(to, i * columns, bytes), element(from, i * ld_from, bytes),
+               (size_t)(columns * bytes));
+    memset(element_of(to, rows * columns, bytes), 0, (size_t)((rows_to - rows) * columns * bytes));
 }
 
 /* A tile whose rows end before its height: a and c by way of the scratch. */
-static int run_short_rows(const struct plan *p, berth_stream *s, const struct call *q, int thread, float *c,
-                          const float *a, const float *b, const float *bias, struct onednn_product *product,
+static int run_short_rows(const struct plan *p, berth_stream *s, const struct call *q, int thread, void *c,
+                          const void *a, const void *b, const float *bias, struct onednn_product *product,
                           int64_t columns) {
     const int64_t rows = p->last_rows, height = p->padded_rows;
-    float *a_copy = scratch_of(s, thread, (size_t)(height * (q->k + columns)));
+    const int64_t a_size = round_up(height * q->k * q->ab_bytes, 64);
+    void *a_copy = scratch_of(s, thread, a_size + height * columns * q->c_bytes);
     if (a_copy == NULL) return BERTH_CPU_E_LIBRARY;
-    float *c_copy = a_copy + height * q->k;
-    copy_padded(a_copy, a, q->a_row, rows, height, q->k);
-    if (q->accumulate) copy_padded(c_copy, c, q->ldc, rows, height, columns);
+    void *c_copy = (char *)a_copy + a_size;
+    copy_padded(a_copy, a, q->a_row, rows, height, q->k, q->ab_bytes);
+    if (q->accumulate) copy_padded(c_copy, c, q->ldc, rows, height, columns, q->c_bytes);
     if (onednn_product_run(product, s->library, thread, c_copy, a_copy, b, bias) != 0)
         return BERTH_CPU_E_LIBRARY;
     for (int64_t i = 0; i < rows; i++)
-        memcpy(c + i * q->ldc, c_copy + i * columns, (size_t)columns * sizeof(float));
+        memcpy(element_of(c, i * q->ldc, q->c_bytes), element(c_copy, i * columns, q->c_bytes),
+               (size_t)(columns * q->c_bytes));
     return BERTH_CPU_OK;
 }
 
 /* The tail of a sum over rows: both factors by way of the scratch. */
-static int run_tail(const struct plan *p, berth_stream *s, const struct call *q, int thread, float *c,
-                    const float *a, const float *b, const float *bias, struct onednn_product *product,
+static int run_tail(const struct plan *p, berth_stream *s, const struct call *q, int thread, void *c,
+                    const void *a, const void *b, const float *bias, struct onednn_product *product,
                     int64_t rows, int64_t columns) {
-    float *a_copy = scratch_of(s, thread, (size_t)(p->padded_tail * (rows + columns)));
+    const int64_t a_size = round_up(p->padded_tail * rows * q->ab_bytes, 64);
+    void *a_copy = scratch_of(s, thread, a_size + p->padded_tail * columns * q->ab_bytes);
     if (a_copy == NULL) return BERTH_CPU_E_LIBRARY;
-    float *b_copy = a_copy + p->padded_tail * rows;
-    copy_padded(a_copy, a, q->a_col, p->tail, p->padded_tail, rows);
-    copy_padded(b_copy, b, q->b_row, p->tail, p->padded_tail, columns);
+    void *b_copy = (char *)a_copy + a_size;
+    copy_padded(a_copy, a, q->a_col, p->tail, p->padded_tail, rows, q->ab_bytes);
+    copy_padded(b_copy, b, q->b_row, p->tail, p->padded_tail, columns, q->ab_bytes);
     return onednn_product_run(product, s->library, thread, c, a_copy, b_copy, bias) == 0 ? BERTH_CPU_OK
                                                                                          : BERTH_CPU_E_LIBRARY;
 }
@@ -287,17 +305,18 @@ static int run_tile(const struct plan *p, berth_stream *s, const struct call *q,
     const int64_t rows = bottom ? p->last_rows : p->tile_rows;
     const int64_t columns = right ? p->last_columns : p->tile_columns;
     const int64_t pieces = p->whole + (p->rest > 0) + (p->tail > 0);
-    float *c = q->c + m0 * q->ldc + n0;
-    const float *a = q->a + m0 * q->a_row, *b = q->b + n0 * q->b_col;
+    void *c = element_of(q->c, m0 * q->ldc + n0, q->c_bytes);
+    const void *a = element(q->a, m0 * q->a_row, q->ab_bytes), *b = element(q->b, n0 * q->b_col, q->ab_bytes);
     if (is_strided_vector(q, rows, columns))
         return s->small(c, a, b, q->bias == NULL ? NULL : q->bias + n0, rows, columns, q->k, q->lda, q->ldb,
-                        q->ldc, q->form, q->accumulate, BERTH_F32, BERTH_F32, s);
+                        q->ldc, q->form, q->accumulate, q->c_dtype, q->ab_dtype, s);
     int64_t k0 = 0;
     for (int64_t i = 0; i < pieces; i++) {
         const int kind = i < p->whole ? (i == 0 ? PIECE_FIRST : PIECE_LATER)
                                       : (i == p->whole && p->rest > 0 ? PIECE_REST : PIECE_TAIL);
         struct onednn_product *product = p->product[bottom][right][kind];
-        const float *a_piece = a + k0 * q->a_col, *b_piece = b + k0 * q->b_row;
+        const void *a_piece = element(a, k0 * q->a_col, q->ab_bytes);
+        const void *b_piece = element(b, k0 * q->b_row, q->ab_bytes);
         const float *bias = q->bias == NULL || i > 0 ? NULL : q->bias + n0;
         int error;
         if (bottom && p->padded_rows != p->last_rows)
@@ -316,10 +335,15 @@ static int run_tile(const struct plan *p, berth_stream *s, const struct call *q,
 
 /* ------------------------------------------------------------------ the operation */
 
+static bool stream_has_bf16(const berth_stream *stream) {
+    return stream == NULL || stream->has_bf16; /* without a stream the call fails for that */
+}
+
 int gemm_cpu(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n, int64_t k,
              int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
              enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream) {
-    if (c_dtype != BERTH_F32 || ab_dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    if (ab_dtype != BERTH_F32 && (ab_dtype != BERTH_BF16 || !stream_has_bf16(stream))) return BERTH_CPU_E_DTYPE;
+    if (c_dtype != BERTH_F32 && (c_dtype != BERTH_BF16 || ab_dtype != BERTH_BF16)) return BERTH_CPU_E_DTYPE;
     if (stream == NULL) return BERTH_CPU_E_STREAM;
     if (m <= 0 || n <= 0) return BERTH_CPU_OK;
     if (k <= 0 || m * n * k < SMALL_PRODUCT)
@@ -330,6 +354,10 @@ int gemm_cpu(void *c, const void *a, const void *b, const float *bias, int64_t m
                            a,
                            b,
                            bias,
+                           c_dtype,
+                           ab_dtype,
+                           c_dtype == BERTH_BF16 ? 2 : 4,
+                           ab_dtype == BERTH_BF16 ? 2 : 4,
                            m,
                            n,
                            k,
@@ -357,16 +385,17 @@ int gemm_cpu(void *c, const void *a, const void *b, const float *bias, int64_t m
     return failed ? BERTH_CPU_E_LIBRARY : BERTH_CPU_OK;
 }
 
-berth_status gemm_cpu_open(berth_stream **out, const struct berth_ops *reference) {
+berth_status gemm_cpu_open(berth_stream **out, const struct berth_ops *reference, bool has_bf16) {
     berth_status status = BERTH_OK;
     berth_stream *s = NULL;
     BERTH_TRY_OUT(berth_calloc(&s, 1, sizeof *s));
     s->threads = omp_get_max_threads();
     s->small = reference->gemm;
+    s->has_bf16 = has_bf16;
     BERTH_TRY_OUT(onednn_open(&s->library, s->threads));
     BERTH_TRY_OUT(berth_calloc(&s->table, 2 * PREPARED_MOST, sizeof *s->table));
     BERTH_TRY_OUT(berth_calloc(&s->scratch, (size_t)s->threads, sizeof *s->scratch));
-    BERTH_TRY_OUT(berth_calloc(&s->scratch_floats, (size_t)s->threads, sizeof *s->scratch_floats));
+    BERTH_TRY_OUT(berth_calloc(&s->scratch_bytes, (size_t)s->threads, sizeof *s->scratch_bytes));
 out:
     if (status != BERTH_OK) {
         gemm_cpu_close(s);
@@ -382,7 +411,7 @@ void gemm_cpu_close(berth_stream *stream) {
     for (int t = 0; stream->scratch != NULL && t < stream->threads; t++)
         free(stream->scratch[t]);
     free(stream->scratch);
-    free(stream->scratch_floats);
+    free(stream->scratch_bytes);
     free(stream->table);
     onednn_close(stream->library);
     free(stream);

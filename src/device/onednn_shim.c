@@ -41,6 +41,14 @@ static berth_status check(dnnl_status_t status, const char *call) {
 }
 #define TRY_DNNL(call) BERTH_TRY_OUT(check((call), #call))
 
+static dnnl_data_type_t ab_type(const struct onednn_shape *s) {
+    return s->half ? dnnl_bf16 : dnnl_f32;
+}
+
+static dnnl_data_type_t c_type(const struct onednn_shape *s) {
+    return s->half_c ? dnnl_bf16 : dnnl_f32;
+}
+
 /* ------------------------------------------------------------------ the two interfaces */
 
 #if DNNL_VERSION_MAJOR >= 3
@@ -58,11 +66,11 @@ static dnnl_status_t matmul_desc(dnnl_primitive_desc_t *out, dnnl_engine_t engin
     const dnnl_dims_t a_strides = {s->a_row, s->a_col}, b_strides = {s->b_row, s->b_col};
     const dnnl_dims_t c_strides = {s->c_row, 1}, bias_strides = {s->n, 1};
     dnnl_memory_desc_t a = NULL, b = NULL, c = NULL, bias = NULL;
-    dnnl_status_t status = dnnl_memory_desc_create_with_strides(&a, 2, a_dims, dnnl_f32, a_strides);
+    dnnl_status_t status = dnnl_memory_desc_create_with_strides(&a, 2, a_dims, ab_type(s), a_strides);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_create_with_strides(&b, 2, b_dims, dnnl_f32, b_strides);
+        status = dnnl_memory_desc_create_with_strides(&b, 2, b_dims, ab_type(s), b_strides);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_create_with_strides(&c, 2, c_dims, dnnl_f32, c_strides);
+        status = dnnl_memory_desc_create_with_strides(&c, 2, c_dims, c_type(s), c_strides);
     if (status == dnnl_success && s->bias)
         status = dnnl_memory_desc_create_with_strides(&bias, 2, bias_dims, dnnl_f32, bias_strides);
     if (status == dnnl_success) status = dnnl_matmul_primitive_desc_create(out, engine, a, b, bias, c, attr);
@@ -89,9 +97,9 @@ static dnnl_status_t matmul_desc(dnnl_primitive_desc_t *out, dnnl_engine_t engin
     const dnnl_dims_t c_strides = {s->c_row, 1}, bias_strides = {s->n, 1};
     dnnl_memory_desc_t a, b, c, bias;
     dnnl_matmul_desc_t matmul;
-    dnnl_status_t status = dnnl_memory_desc_init_by_strides(&a, 2, a_dims, dnnl_f32, a_strides);
-    if (status == dnnl_success) status = dnnl_memory_desc_init_by_strides(&b, 2, b_dims, dnnl_f32, b_strides);
-    if (status == dnnl_success) status = dnnl_memory_desc_init_by_strides(&c, 2, c_dims, dnnl_f32, c_strides);
+    dnnl_status_t status = dnnl_memory_desc_init_by_strides(&a, 2, a_dims, ab_type(s), a_strides);
+    if (status == dnnl_success) status = dnnl_memory_desc_init_by_strides(&b, 2, b_dims, ab_type(s), b_strides);
+    if (status == dnnl_success) status = dnnl_memory_desc_init_by_strides(&c, 2, c_dims, c_type(s), c_strides);
     if (status == dnnl_success)
         status = dnnl_memory_desc_init_by_strides(&bias, 2, bias_dims, dnnl_f32, bias_strides);
     if (status == dnnl_success) status = dnnl_matmul_desc_init(&matmul, &a, &b, s->bias ? &bias : NULL, &c);
@@ -207,8 +215,8 @@ static dnnl_status_t prepare_thread(struct onednn_product *p, struct onednn *lib
     return dnnl_success;
 }
 
-int onednn_product_run(struct onednn_product *product, struct onednn *lib, int thread, float *c, const float *a,
-                       const float *b, const float *bias) {
+int onednn_product_run(struct onednn_product *product, struct onednn *lib, int thread, void *c, const void *a,
+                       const void *b, const float *bias) {
     if (thread < 0 || thread >= lib->threads) return dnnl_invalid_arguments;
     dnnl_status_t status = prepare_thread(product, lib, thread);
     if (status != dnnl_success) return status;
@@ -279,6 +287,11 @@ static const char *isa_name(dnnl_cpu_isa_t isa) {
     default:
         return NULL;
     }
+}
+
+bool onednn_has_bf16(void) {
+    const int isa = (int)dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
 void onednn_describe(struct berth_str *out) {

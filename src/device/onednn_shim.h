@@ -22,6 +22,7 @@ struct onednn_shape {
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, c_row;
     bool bias, accumulate;
+    bool half, half_c; /* a and b, c: bf16 instead of float; bias is float, sums are too */
 };
 
 berth_status onednn_open(struct onednn **out, int threads) BERTH_CHECKED;
@@ -31,11 +32,13 @@ berth_status onednn_product_create(struct onednn_product **out, struct onednn *l
                                    const struct onednn_shape *shape) BERTH_CHECKED;
 void onednn_product_destroy(struct onednn_product *product); /* NULL is allowed */
 /* 0, or oneDNN's status number. No memory is allocated once a thread has run the product. */
-int onednn_product_run(struct onednn_product *product, struct onednn *lib, int thread, float *c, const float *a,
-                       const float *b, const float *bias);
+int onednn_product_run(struct onednn_product *product, struct onednn *lib, int thread, void *c, const void *a,
+                       const void *b, const float *bias);
 /* oneDNN's name of the chosen implementation, "brg:avx512_core"; owned by the product. */
 const char *onednn_product_implementation(const struct onednn_product *product);
 
+/* Whether the library would use the processor's bf16 units here. */
+bool onednn_has_bf16(void);
 /* "oneDNN 2.6.3 (avx512_core_bf16)": the library's version and the instruction set that it uses. */
 void onednn_describe(struct berth_str *out);
 

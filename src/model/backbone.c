@@ -6,6 +6,9 @@
  *         x = norm(dropout_{2+3l}(a Woᵀ + bo) + x)
  *         x = norm(dropout_{3+3l}(act(x W1ᵀ + b1) W2ᵀ + b2) + x)
  *
+ * In bf16 (berth_model_set_precision) the embeddings and their norm are float, x is cast to bf16 below the
+ * first layer and back to float above the last: the heads see float either way.
+ *
  * A frozen prefix (all stages below the first with a gradient) runs without dropout unless asked: then its
  * output for a sentence is always the same. Tensors are dropped as soon as the pass no longer names them: where
  * nothing records them (inference, frozen prefix) their memory is used again at once. */
@@ -61,10 +64,17 @@ static float *gradient_of(const struct forward_run *run, int parameter) {
     return run->options->gradients == NULL ? NULL : run->options->gradients[parameter];
 }
 
+/* The bf16 copy of the values from `offset` on, or NULL in float. */
+static const void *half_of(const struct forward_run *run, int64_t offset) {
+    return run->m->half == NULL ? NULL : (const uint16_t *)run->m->half + offset;
+}
+
 berth_status forward_parameter(struct forward_run *run, int parameter, struct berth_tensor **out) {
     const struct berth_parameter *p = &run->m->parameters[parameter];
-    return berth_tape_parameter(run->tape, out, run->m->values + p->offset, gradient_of(run, parameter),
-                                p->rank, p->shape);
+    BERTH_TRY(berth_tape_parameter(run->tape, out, run->m->values + p->offset, gradient_of(run, parameter),
+                                   p->rank, p->shape));
+    berth_tape_parameter_half(*out, half_of(run, p->offset));
+    return BERTH_OK;
 }
 
 /* Query, key and value as one: [3H, H] or [3H]. */
@@ -79,7 +89,9 @@ static berth_status fused_parameter(struct forward_run *run, int query, struct b
                          p->name);
     }
     const int64_t shape[2] = {3 * p->shape[0], p->shape[1]};
-    return berth_tape_parameter(run->tape, out, run->m->values + p->offset, grad, p->rank, shape);
+    BERTH_TRY(berth_tape_parameter(run->tape, out, run->m->values + p->offset, grad, p->rank, shape));
+    berth_tape_parameter_half(*out, half_of(run, p->offset));
+    return BERTH_OK;
 }
 
 static berth_status linear(struct forward_run *run, struct berth_tensor **out, struct berth_tensor *x,
@@ -108,6 +120,11 @@ static berth_status norm(struct forward_run *run, struct berth_tensor **out, str
                               drops ? &dropout : NULL);
 }
 
+/* Whether the layers compute in bf16 here. */
+static bool in_half(const struct forward_run *run) {
+    return run->m->half != NULL && run->layers > 0;
+}
+
 static berth_status attention(struct forward_run *run, struct berth_tensor *x, int first, int layer,
                               struct berth_tensor **out) {
     struct berth_tape *tape = run->tape;
@@ -128,7 +145,7 @@ static berth_status attention(struct forward_run *run, struct berth_tensor *x, i
     berth_tape_drop(tape, context);
     BERTH_TRY(norm(run, out, projected, x, first + LAYER_ATTENTION_GAIN, 2u + 3u * (uint32_t)layer));
     berth_tape_drop(tape, projected);
-    if (!run->keeps) berth_tape_drop(tape, x);
+    if (!run->keeps || in_half(run)) berth_tape_drop(tape, x); /* in bf16 what is kept is another tensor */
     return BERTH_OK;
 }
 
@@ -186,20 +203,47 @@ static berth_status embeddings(struct forward_run *run, struct berth_tensor **ou
     return BERTH_OK;
 }
 
+/* Keeps x, in float, as what layer `layer` gives. */
+static berth_status keep_layer(struct forward_run *run, int layer, struct berth_tensor *x) {
+    return run->keeps ? berth_op_cast(run->tape, &run->m->layers[layer], x, BERTH_F32) : BERTH_OK;
+}
+
+/* The encoder's values in bf16, as they are now. */
+static berth_status refresh_half(const struct forward_run *run) {
+    struct berth_model *m = run->m;
+    const struct berth_parameter *first = &m->parameters[m->config.segments > 0 ? 5 : 4];
+    const struct berth_parameter *last = first + m->config.layers * LAYER_PARAMETERS - 1;
+    const int64_t begin = first->offset, count = last->offset + last->count - begin;
+    if (m->half == NULL || run->options->same_values) return BERTH_OK;
+    return BERTH_OP(m->device, cast((uint16_t *)m->half + begin, m->values + begin, count, BERTH_BF16,
+                                    BERTH_F32, m->device->stream));
+}
+
 berth_status forward_backbone(struct forward_run *run, struct berth_tensor **hidden) {
     struct berth_model *m = run->m;
     struct berth_tensor *x = NULL, *attended = NULL;
     int first = m->config.segments > 0 ? 5 : 4; /* parameters of the embeddings */
     run->m->backbone_passes++;
     BERTH_TRY(embeddings(run, &x));
-    if (run->keeps) m->layers[0] = x;
+    BERTH_TRY(keep_layer(run, 0, x));
+    if (in_half(run)) {
+        struct berth_tensor *below = x;
+        BERTH_TRY(berth_op_cast(run->tape, &x, below, BERTH_BF16));
+        if (!run->keeps) berth_tape_drop(run->tape, below);
+    }
     for (int layer = 0; layer < run->layers; layer++, first += LAYER_PARAMETERS) {
         BERTH_ASSERT_EQ(m->parameters[first].stage, layer + 1);
         BERTH_TRY(attention(run, x, first, layer, &attended));
         BERTH_TRY(feed_forward(run, attended, first, layer, &x));
-        if (run->keeps) m->layers[layer + 1] = x;
+        BERTH_TRY(keep_layer(run, layer + 1, x));
     }
     *hidden = x;
+    if (!in_half(run)) return BERTH_OK;
+    if (run->keeps)
+        *hidden = m->layers[run->layers];
+    else
+        BERTH_TRY(berth_op_cast(run->tape, hidden, x, BERTH_F32));
+    berth_tape_drop(run->tape, x);
     return BERTH_OK;
 }
 
@@ -228,6 +272,7 @@ berth_status forward_begin(struct forward_run *run) {
     const struct berth_model *m = run->m;
     BERTH_ASSERT_MSG(m->values != NULL, "the model has no values yet: berth_model_allocate");
     BERTH_TRY(check_batch(m, b));
+    BERTH_TRY(refresh_half(run));
     run->first_trainable = INT_MAX;
     run->layers = (int)m->config.layers;
     for (int i = 0; i < m->parameter_count; i++) {

@@ -125,6 +125,22 @@ out:
     return status;
 }
 
+berth_status berth_model_set_precision(struct berth_model *m, enum berth_dtype precision) {
+    const size_t bytes = (size_t)m->total * 2;
+    BERTH_ASSERT_MSG(m->values != NULL, "the model has no values yet: berth_model_allocate");
+    if (precision == BERTH_F32) {
+        berth_device_free(m->device, m->half, bytes);
+        m->half = NULL;
+        return BERTH_OK;
+    }
+    if (!berth_device_supports(m->device, "gemm", BERTH_BF16))
+        BERTH_FAIL(BERTH_E_UNSUPPORTED,
+                   "device %s (%s) has no bf16 units (a processor: AVX512_BF16 or AMX); take fp32, or let "
+                   "precision_fallback: fp32 do so where they are missing",
+                   m->device->backend->name, berth_cpu_name());
+    return m->half != NULL ? BERTH_OK : berth_device_alloc(m->device, &m->half, bytes);
+}
+
 static const struct berth_parameter *parameter_at(const struct berth_model *m, int parameter) {
     BERTH_ASSERT_MSG(parameter >= 0 && parameter < m->parameter_count, "parameter %d of %d", parameter,
                      m->parameter_count);
@@ -162,6 +178,7 @@ out:
 
 void berth_model_free(struct berth_model *m) {
     if (m == NULL) return;
+    berth_device_free(m->device, m->half, (size_t)m->total * 2);
     berth_device_free(m->device, m->values, (size_t)m->total * sizeof(float));
     param_spec_clear(m);
     for (int i = 0; i < m->head_count; i++)

@@ -2,10 +2,19 @@
  *
  *     dw += dyᵀ x        dbias += Σ_t dy        dx (+)= dy w
  *
+ * With bf16 activations the products take w's bf16 copy and sum in float; dw and dbias are float.
  * x is saved where the weight needs a gradient. dw comes first: after it x may go, and dx takes its memory. */
 #include "tape/tape_priv.h"
 
 enum { LINEAR_X, LINEAR_W, LINEAR_BIAS, LINEAR_INPUTS };
+
+/* The weight in the activations' element type. */
+static const void *factor(const struct berth_tensor *w, const struct berth_tensor *x) {
+    if (x->dtype == w->dtype) return w->data;
+    BERTH_ASSERT_MSG(x->dtype == BERTH_BF16 && w->half != NULL, "linear: x %s, w %s without a bf16 copy",
+                     tensor_describe(x).text, tensor_describe(w).text);
+    return w->half;
+}
 
 berth_status berth_op_linear(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
                              struct berth_tensor *w, struct berth_tensor *bias) {
@@ -20,9 +29,9 @@ berth_status berth_op_linear(struct berth_tape *tape, struct berth_tensor **out,
     const int64_t rows = x->shape[0], hidden = x->shape[1], columns = w->shape[0];
     BERTH_TRY(tensor_output(tape, &y, x->dtype, 2, rows, columns));
     if (rows > 0)
-        BERTH_TRY(BERTH_OP(tape->dev, gemm(y->data, x->data, w->data, bias == NULL ? NULL : bias->data, rows,
-                                           columns, hidden, hidden, hidden, columns, BERTH_GEMM_NT, 0, y->dtype,
-                                           x->dtype, tape->dev->stream)));
+        BERTH_TRY(BERTH_OP(tape->dev, gemm(y->data, x->data, factor(w, x), bias == NULL ? NULL : bias->data,
+                                           rows, columns, hidden, hidden, hidden, columns, BERTH_GEMM_NT, 0,
+                                           y->dtype, x->dtype, tape->dev->stream)));
     *out = y;
     if (!tape_needs(tape, inputs, LINEAR_INPUTS)) return BERTH_OK;
     struct tape_node *node = NULL;
@@ -52,6 +61,6 @@ berth_status op_linear_backward(struct berth_tape *tape, struct tape_node *node)
     }
     if (!tensor_wants(x)) return BERTH_OK;
     BERTH_TRY(tape_gradient(tape, x, &to, &accumulate));
-    return BERTH_OP(tape->dev, gemm(to, dy, w->data, NULL, rows, hidden, columns, columns, hidden, hidden,
+    return BERTH_OP(tape->dev, gemm(to, dy, factor(w, x), NULL, rows, hidden, columns, columns, hidden, hidden,
                                     BERTH_GEMM_NN, accumulate, x->dtype, dtype, tape->dev->stream));
 }

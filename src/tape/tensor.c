@@ -92,6 +92,11 @@ berth_status berth_tape_parameter(struct berth_tape *tape, struct berth_tensor *
     return BERTH_OK;
 }
 
+void berth_tape_parameter_half(struct berth_tensor *parameter, const void *half) {
+    BERTH_ASSERT_MSG(parameter->is_parameter, "%s is no parameter", tensor_describe(parameter).text);
+    parameter->half = half;
+}
+
 berth_status berth_tape_upload(struct berth_tape *tape, const void **out, const void *host, size_t bytes) {
     void *p = NULL;
     if (tape->dev->backend->host_memory) {

@@ -127,6 +127,22 @@ out:
     return status;
 }
 
+berth_status berth_precision_from_config(struct berth_model *m, const struct berth_config *c) {
+    char *reason = NULL;
+    if (strcmp(berth_config_string(c, "precision"), "bf16") != 0) return BERTH_OK;
+    berth_status status = berth_model_set_precision(m, BERTH_BF16);
+    if (status != BERTH_E_UNSUPPORTED) return status;
+    BERTH_TRY(berth_strdup(&reason, berth_error_text()));
+    if (strcmp(berth_config_string(c, "precision_fallback"), "fp32") == 0) {
+        berth_log(BERTH_LOG_WARN, "%s: going on in fp32", reason);
+        status = BERTH_OK;
+    } else {
+        status = berth_config_fail(c, "precision", "%s", reason);
+    }
+    free(reason);
+    return status;
+}
+
 berth_status model_build_known(struct berth_task **out, size_t *count, struct berth_model *m,
                                const struct berth_config *c) {
     berth_status status = BERTH_OK;

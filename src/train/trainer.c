@@ -71,6 +71,7 @@ static berth_status build_model(struct berth_trainer *t) {
     BERTH_TRY_OUT(check_sources(t));
     BERTH_TRY_OUT(model_build_heads(t->model, t->config, t->data));
     BERTH_TRY_OUT(berth_model_allocate(t->model, t->recipe.seed));
+    BERTH_TRY_OUT(berth_precision_from_config(t->model, t->config));
     BERTH_TRY_OUT(berth_calloc(&t->task_names, t->task_count, sizeof *t->task_names));
     for (size_t i = 0; i < t->task_count; i++)
         t->task_names[i] = berth_data_task(t->data, i)->name;

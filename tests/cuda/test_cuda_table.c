@@ -56,6 +56,26 @@ static void test_it_says_what_it_is(void **state) {
     berth_device_close(dev);
 }
 
+/* Numbers that bf16 holds come back as they were; halfway between two goes to the even one. */
+static void casts_round_to_nearest(void **state) {
+    (void)state;
+    enum { COUNT = 37 };
+    struct berth_device *dev = NULL;
+    float x[COUNT], back[COUNT];
+    uint16_t half[COUNT];
+    assert_int_equal(berth_device_open(&dev, "cuda-host"), BERTH_OK);
+    for (int i = 0; i < COUNT; i++)
+        x[i] = (float)(i - 18) * 0.25f;
+    x[1] = 1.0f + 0x1p-8f;     /* between 1 and 1 + 2^-7: to 1 */
+    x[2] = 1.0f + 3 * 0x1p-8f; /* between 1 + 2^-7 and 1 + 2^-6: to 1 + 2^-6 */
+    assert_int_equal(BERTH_OP(dev, cast(half, x, COUNT, BERTH_BF16, BERTH_F32, dev->stream)), BERTH_OK);
+    assert_int_equal(BERTH_OP(dev, cast(back, half, COUNT, BERTH_F32, BERTH_BF16, dev->stream)), BERTH_OK);
+    x[1] = 1.0f;
+    x[2] = 1.0f + 0x1p-6f;
+    assert_memory_equal(back, x, sizeof x);
+    berth_device_close(dev);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_slot_is_empty),
                                        cmocka_unit_test(test_errors_in_words),

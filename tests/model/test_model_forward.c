@@ -4,6 +4,7 @@
  * gradient of a key bias is nothing but rounding (softmax does not see what is added to all its arguments):
  * 1e-6 of the norm of all gradients together. */
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 
 #include "model/support_model.h"
@@ -118,6 +119,104 @@ static void check_case(const char *name) {
     print_message("%s: worst tensor of the pass %.2g\n", name, worst);
     check_gradients(&g, &grads, name);
     gradients_deinit(&grads, g.model);
+    golden_close(&g);
+}
+
+/* ||x - r|| / ||r|| */
+static double relative(const float *x, const struct berth_safetensor *r) {
+    double distance = 0.0, norm = 0.0;
+    golden_distance(x, r, &distance, &norm);
+    return norm > 0.0 ? distance / norm : distance;
+}
+
+/* The same in bf16, against the same numbers. A number rounded to bf16 is off by up to 2^-9 of it, and every
+ * layer rounds its activations about ten times: the bounds are 1e-2 for hidden states and logits, 3e-3 for the
+ * loss, 1.5e-2 of the norm of all gradients, 4e-2 for a single gradient that counts (a hundredth of that norm
+ * or more). */
+static void check_case_in_bf16(const char *name) {
+    struct golden g;
+    struct gradients grads;
+    struct berth_tensor *logits[8], *losses[8], *loss = NULL, *t = NULL;
+    const struct berth_forward_options inference = {.training = false};
+    double worst = 0.0, all = 0.0, off = 0.0, worst_gradient = 0.0;
+    golden_open(&g, name);
+    if (!berth_device_supports(g.device, "gemm", BERTH_BF16)) {
+        check_fails(berth_model_set_precision(g.model, BERTH_BF16), BERTH_E_UNSUPPORTED, "has no bf16 units");
+        golden_close(&g);
+        skip();
+    }
+    check_ok(berth_model_set_precision(g.model, BERTH_BF16));
+    berth_tape_reset(g.tape, false);
+    check_ok(berth_model_hidden(g.model, g.tape, &g.batch, &inference, &t));
+    const double hidden = relative(t->data, golden_tensor(&g, "hidden"));
+    gradients_init(&grads, g.model);
+    const struct berth_forward_options training = {.training = false, .gradients = grads.pointers};
+    berth_tape_reset(g.tape, true);
+    check_ok(total_loss(g.model, g.tape, &g.batch, &training, losses, logits, &loss));
+    for (int i = 0; i < g.model->head_count; i++) {
+        const double r = relative(logits[i]->data, golden_tensor(&g, "%s.logits", g.model->heads[i].task.name));
+        if (r > worst) worst = r;
+    }
+    const double loss_off = relative(loss->data, golden_tensor(&g, "loss"));
+    check_ok(berth_tape_backward(g.tape, loss));
+    for (int i = 0; i < g.model->parameter_count; i++) {
+        double distance = 0.0, norm = 0.0;
+        golden_distance(grads.pointers[i], golden_tensor(&g, "grad.%s", g.model->parameters[i].name), &distance,
+                        &norm);
+        all += norm * norm;
+        off += distance * distance;
+    }
+    for (int i = 0; i < g.model->parameter_count; i++) {
+        double distance = 0.0, norm = 0.0;
+        golden_distance(grads.pointers[i], golden_tensor(&g, "grad.%s", g.model->parameters[i].name), &distance,
+                        &norm);
+        if (norm < 0.01 * sqrt(all)) continue;
+        if (distance / norm > worst_gradient) worst_gradient = distance / norm;
+    }
+    print_message("%s in bf16: hidden %.2g, logits %.2g, loss %.2g, all gradients %.2g, worst of one %.2g\n",
+                  name, hidden, worst, loss_off, sqrt(off / all), worst_gradient);
+    assert_true(hidden < 1e-2 && worst < 1e-2 && loss_off < 3e-3);
+    assert_true(sqrt(off / all) < 1.5e-2 && worst_gradient < 4e-2);
+    assert_true(hidden > 1e-5); /* it was not float after all */
+    gradients_deinit(&grads, g.model);
+    golden_close(&g);
+}
+
+static void bf16_is_near_the_reference(void **state) {
+    (void)state;
+    check_case_in_bf16("bert32");
+    check_case_in_bf16("bert40");
+    check_case_in_bf16("distil24");
+}
+
+/* In bf16 too: the same bits for any number of threads, and the values' own precision back again. */
+static void bf16_does_not_see_threads(void **state) {
+    (void)state;
+    struct golden g;
+    struct gradients grads[2];
+    struct berth_tensor *logits[8], *losses[8], *loss = NULL;
+    golden_open(&g, "bert32");
+    if (!berth_device_supports(g.device, "gemm", BERTH_BF16)) {
+        golden_close(&g);
+        skip();
+    }
+    const int threads = omp_get_max_threads();
+    for (int run = 0; run < 2; run++) {
+        gradients_init(&grads[run], g.model);
+        check_ok(berth_model_set_precision(g.model, BERTH_BF16));
+        const struct berth_forward_options options = {
+            .training = true, .seed = 3, .step = 1, .gradients = grads[run].pointers};
+        omp_set_num_threads(run + 1);
+        berth_tape_reset(g.tape, true);
+        check_ok(total_loss(g.model, g.tape, &g.batch, &options, losses, logits, &loss));
+        check_ok(berth_tape_backward(g.tape, loss));
+        check_ok(berth_model_set_precision(g.model, BERTH_F32));
+        assert_null(g.model->half);
+    }
+    omp_set_num_threads(threads);
+    assert_memory_equal(grads[0].buffer, grads[1].buffer, (size_t)g.model->total * sizeof(float));
+    for (int run = 0; run < 2; run++)
+        gradients_deinit(&grads[run], g.model);
     golden_close(&g);
 }
 
@@ -388,6 +487,8 @@ int main(void) {
         cmocka_unit_test(bert_is_the_reference),
         cmocka_unit_test(a_hidden_size_off_sixteen_is_the_reference),
         cmocka_unit_test(distilbert_is_the_reference),
+        cmocka_unit_test(bf16_is_near_the_reference),
+        cmocka_unit_test(bf16_does_not_see_threads),
         cmocka_unit_test(three_sentences_at_base_size_give_3_768),
         cmocka_unit_test(one_pass_serves_all_heads),
         cmocka_unit_test(the_gradient_is_the_slope),

@@ -285,6 +285,13 @@ static int fill_tables(struct table *tables, struct berth_device *dev) {
         tables[count++].name = isa_names[i];
     }
     tables[count++] = (struct table){dev->backend->name, dev->ops, dev->stream, thread_ways, BERTH_F32};
+    if (!berth_device_supports(dev, "gemm", BERTH_BF16)) printf("not on this processor: products in bf16\n");
+    for (int i = count - 1, f32 = count; i >= 0;
+         i--) { /* plain kernels take bf16 everywhere, the library may not */
+        if (i == f32 - 1 && !berth_device_supports(dev, "gemm", BERTH_BF16)) continue;
+        tables[count] = tables[i];
+        tables[count++].dtype = BERTH_BF16;
+    }
     return count;
 }
 
@@ -296,6 +303,17 @@ static int fill_cuda_host(struct table *tables, struct berth_device *dev) {
 
 enum mode { MODE_TEST, MODE_PERF, MODE_CUDA_HOST };
 static const char *const mode_names[] = {"test", "perf", "cuda-host"};
+
+/* Kinds that the CPU computes in bf16 as well: what a backbone is made of. */
+static const char *const cpu_half[] = {"gemm",           "column_sum",  "activation", "layernorm",
+                                       "dropout",        "gather",      "mean_pool",  "attention",
+                                       "attention-long", "elementwise", NULL};
+
+static bool cpu_has_half(const struct op_case *c) {
+    for (size_t i = 0; cpu_half[i] != NULL; i++)
+        if (strcmp(cpu_half[i], c->kind->name) == 0) return true;
+    return false;
+}
 
 static void walk(enum mode mode, const regex_t *filter, const struct table *tables, int count, int threads,
                  struct totals *totals) {
@@ -311,7 +329,8 @@ static void walk(enum mode mode, const regex_t *filter, const struct table *tabl
                 perf_case(c, &tables[count - 1], threads);
             else
                 test_case(c, tables, count, BERTH_F32, most, totals);
-            if (mode == MODE_CUDA_HOST) test_case(c, tables, count, BERTH_BF16, most, totals);
+            if (mode == MODE_CUDA_HOST || (mode == MODE_TEST && cpu_has_half(c)))
+                test_case(c, tables, count, BERTH_BF16, most, totals);
         }
     }
 }
@@ -343,7 +362,7 @@ static void describe(const struct berth_device *dev) {
 }
 
 int main(int argc, char **argv) {
-    struct table tables[4] = {0};
+    struct table tables[8] = {0};
     struct totals totals = {0};
     struct berth_device *dev = NULL;
     regex_t filter;
