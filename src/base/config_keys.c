@@ -255,9 +255,9 @@ const struct berth_key berth_config_keys[] = {
      .unit = "",
      .help = "Which rows stay where it counts as fewer than it has. fresh: others every epoch, until all came. fixed: the "
              "same ones, drawn by the seed."},
-    {.path = "sampling.units.*.more", .type = BERTH_KEY_CHOICE, ANY, .choices = "repetition|augmentation",
+    {.path = "sampling.units.*.more", .type = BERTH_KEY_CHOICE, ANY, .choices = "repetition",
      .default_value = "repetition", .unit = "",
-     .help = "What fills up where it counts as more rows than it has: the rows again, or altered by its data.NAME.augment."},
+     .help = "What fills up where it counts as more rows than it has: the rows again."},
     {.path = "sampling.units.*.balance", .type = BERTH_KEY_STRING, ANY, .unit = "task",
      .help = "A classification task whose classes are drawn equally often."},
 

@@ -78,6 +78,7 @@ static void casts_round_to_nearest(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_slot_is_empty),
+                                       cmocka_unit_test(casts_round_to_nearest),
                                        cmocka_unit_test(test_errors_in_words),
                                        cmocka_unit_test(test_it_says_what_it_is)};
     return cmocka_run_group_tests(tests, NULL, NULL);
