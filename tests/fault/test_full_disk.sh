@@ -3,7 +3,7 @@
 set -eu
 . "$(dirname "$0")/../cli/lib.sh"
 make_world
-settings=(threads=1 train.epochs=4 checkpoint.every="2 steps" checkpoint.keep=3)
+settings=(threads=1 train.epochs=60 checkpoint.every="2 steps" checkpoint.keep=3)
 run 0 "$berth" train "$config" "${settings[@]}" output="$tmp/calm"
 size=$(($(stat -c %s "$(find "$tmp/calm/checkpoints" -name 'step-*.h5' | head -n 1)") / 1024)) # KiB of one checkpoint
 
@@ -29,11 +29,16 @@ berth=$1 config=$2 small=$3 out=$4 err=$5
 shift 5
 mount -t tmpfs -o "size=${SMALL_KIB}k" none "$small"
 status=0
-"$berth" train "$config" "$@" output="$small/run" > "$out" 2> "$err" < /dev/null || status=$?
+"$berth" train "$config" "$@" output="$small/run" > "$out" 2> "$err" < /dev/null &
+child=$!
+for _ in $(seq 1000); do grep -qs "^checkpoint written" "$err" && break; sleep 0.01; done
+cat /dev/zero > "$small/filler" 2> /dev/null || true # somebody else takes the rest
+wait "$child" || status=$?
+rm "$small/filler"
 echo "$status" > "$out.status"
 cp -r "$small/run" "$out.run"
 END
-if ! SMALL_KIB=$((size * 5 / 2 + 200)) unshare --user --map-root-user --mount bash "$tmp/inside.sh" "$berth" "$config" "$small" "$out" "$err" "${settings[@]}" 2> "$tmp/unshare" &&
+if ! SMALL_KIB=$((size * 12 + 4000)) unshare --user --map-root-user --mount bash "$tmp/inside.sh" "$berth" "$config" "$small" "$out" "$err" "${settings[@]}" 2> "$tmp/unshare" &&
     [ ! -s "$out.status" ]; then
     echo "$test_name: no small file system could be mounted ($(head -n 1 "$tmp/unshare")); the limit on file sizes was tested" >&2
     skip "no small file system could be mounted"
