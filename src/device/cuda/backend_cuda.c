@@ -123,6 +123,7 @@ static int cuda_gemm(void *c, const void *a, const void *b, const float *bias, i
                      int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
                      enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream) {
     struct cuda_stream *s = (struct cuda_stream *)(void *)stream;
+    if (bias != NULL && c_dtype != BERTH_F32) return BERTH_CUDA_E_DTYPE; /* the library wants the bias in c's type */
     const struct gemm_cuda_product p = {.c = c,
                                         .a = a,
                                         .b = b,
