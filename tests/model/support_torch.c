@@ -5,7 +5,7 @@
 
 static void put(struct berth_str *s, uint64_t value, int bytes) {
     for (int i = 0; i < bytes; i++) {
-        const char byte = (char)(value >> (8 * i) & 0xFF);
+        const char byte = (char)(i < 8 ? value >> (8 * i) & 0xFF : 0);
         berth_str_addn(s, &byte, 1);
     }
 }
