@@ -289,7 +289,6 @@ struct unit_options { /* sampling.units.NAME */
     double ratio;     /* 0: not given */
     enum size_of of;
     bool fixed;    /* fewer rows: the same ones every epoch */
-    bool augment;  /* repeated rows are altered */
     char *balance; /* owned; a task whose classes are drawn equally often; NULL: none */
 };
 

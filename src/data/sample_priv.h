@@ -39,7 +39,6 @@ struct unit {
     int64_t draws;     /* an epoch */
     int64_t step_rows; /* mix: all: rows of each step */
     double share;
-    bool augment; /* repeated rows are altered */
     int64_t *fed; /* [tasks] of its rows, those that feed the task */
 };
 

@@ -209,7 +209,6 @@ static berth_status set_sizes(struct sampler *s) {
         if (o->rows > 0) u->size = o->rows;
         if (o->ratio > 0) u->size = (int64_t)llround(o->ratio * (double)of);
         if (u->size < 1) u->size = 1;
-        u->augment |= o->augment;
         if (o->fixed && u->size < u->rows) {
             BERTH_TRY(keep_fixed(s, u, u->size));
             u->rows = u->size;

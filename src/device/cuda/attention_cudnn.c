@@ -135,8 +135,10 @@ static int drop(struct builder *b, int p) {
                           b->keep_inverse);
 }
 
-static void build_forward(struct builder *b) {
-    const struct cudnn_attention *a = b->a;
+static void build_forward(struct cudnn_graph *g, const void *user) {
+    const struct cudnn_attention *a = user;
+    struct builder graph, *b = &graph;
+    begin(b, g, a);
     const int64_t row = 3 * a->heads * a->head_size, out_row = a->heads * a->head_size;
     int query = add_rows(b, ATTENTION_QUERY, row, b->qkv_offset, false);
     int key = add_rows(b, ATTENTION_KEY, row, b->qkv_offset, true);
@@ -179,8 +181,10 @@ static int row_sums(struct builder *b, int dout, int out) {
     return pointwise(b, CUDNN_POINTWISE_MUL, b->column, sum, b->keep);
 }
 
-static void build_backward(struct builder *b) {
-    const struct cudnn_attention *a = b->a;
+static void build_backward(struct cudnn_graph *g, const void *user) {
+    const struct cudnn_attention *a = user;
+    struct builder graph, *b = &graph;
+    begin(b, g, a);
     const int64_t row = 3 * a->heads * a->head_size, out_row = a->heads * a->head_size;
     int query = add_rows(b, ATTENTION_QUERY, row, b->qkv_offset, false);
     int key = add_rows(b, ATTENTION_KEY, row, b->qkv_offset, true);
@@ -210,29 +214,12 @@ static void build_backward(struct builder *b) {
                        CUDNN_NONE, b->lengths);
 }
 
-static berth_status build(struct cudnn_graph **out, const struct cudnn_api *api, cudnnHandle_t handle,
-                          const struct cudnn_attention *a, void (*body)(struct builder *)) {
-    struct builder b;
-    berth_status status = BERTH_OK;
-    struct cudnn_graph *g = NULL;
-    *out = NULL;
-    BERTH_TRY_OUT(cudnn_graph_create(&g, api));
-    begin(&b, g, a);
-    body(&b);
-    BERTH_TRY_OUT(cudnn_graph_finish(g, handle));
-    *out = g;
-    g = NULL;
-out:
-    cudnn_graph_free(g);
-    return status;
-}
-
 berth_status cudnn_attention_forward_graph(struct cudnn_graph **out, const struct cudnn_api *api,
                                            cudnnHandle_t handle, const struct cudnn_attention *a) {
-    return build(out, api, handle, a, build_forward);
+    return cudnn_graph_build(out, api, handle, build_forward, a);
 }
 
 berth_status cudnn_attention_backward_graph(struct cudnn_graph **out, const struct cudnn_api *api,
                                             cudnnHandle_t handle, const struct cudnn_attention *a) {
-    return build(out, api, handle, a, build_backward);
+    return cudnn_graph_build(out, api, handle, build_backward, a);
 }

@@ -284,6 +284,21 @@ berth_status cudnn_graph_finish(struct cudnn_graph *g, cudnnHandle_t handle) {
     return g->status = DESCRIBE(g, &g->graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, list);
 }
 
+berth_status cudnn_graph_build(struct cudnn_graph **out, const struct cudnn_api *api, cudnnHandle_t handle,
+                               void (*body)(struct cudnn_graph *g, const void *user), const void *user) {
+    berth_status status = BERTH_OK;
+    struct cudnn_graph *g = NULL;
+    *out = NULL;
+    BERTH_TRY_OUT(cudnn_graph_create(&g, api));
+    body(g, user);
+    BERTH_TRY_OUT(cudnn_graph_finish(g, handle));
+    *out = g;
+    g = NULL;
+out:
+    cudnn_graph_free(g);
+    return status;
+}
+
 /* ------------------------------------------------------------------ plans */
 
 struct cudnn_plan {

@@ -54,6 +54,10 @@ void cudnn_graph_reshape(struct cudnn_graph *g, int y, int x);
 int cudnn_graph_operations(const struct cudnn_graph *g);
 /* handle NULL: for a recorded device. */
 berth_status cudnn_graph_finish(struct cudnn_graph *g, cudnnHandle_t handle) BERTH_CHECKED;
+/* Made, filled by body(graph, user), finished; *out is NULL after a mistake. */
+berth_status cudnn_graph_build(struct cudnn_graph **out, const struct cudnn_api *api, cudnnHandle_t handle,
+                               void (*body)(struct cudnn_graph *g, const void *user),
+                               const void *user) BERTH_CHECKED;
 
 /* ---- plans */
 struct cudnn_device {

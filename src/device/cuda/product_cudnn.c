@@ -17,7 +17,8 @@ static int stored(struct cudnn_graph *g, int64_t uid, int64_t rows, int64_t colu
     return matrix(g, uid, CUDNN_DATA_BFLOAT16, rows, columns, columns, 1);
 }
 
-static void build_forward(struct cudnn_graph *g, const struct cudnn_product *p) {
+static void build_forward(struct cudnn_graph *g, const void *user) {
+    const struct cudnn_product *p = user;
     const int64_t dims[3] = {1, p->rows, p->columns};
     int a = stored(g, PRODUCT_A, p->rows, p->inner);
     int w = matrix(g, PRODUCT_B, CUDNN_DATA_BFLOAT16, p->inner, p->columns, 1,
@@ -30,7 +31,8 @@ static void build_forward(struct cudnn_graph *g, const struct cudnn_product *p) 
     cudnn_graph_pointwise(g, CUDNN_POINTWISE_GELU_FWD, out, pre, CUDNN_NONE, CUDNN_NONE);
 }
 
-static void build_backward(struct cudnn_graph *g, const struct cudnn_product *p) {
+static void build_backward(struct cudnn_graph *g, const void *user) {
+    const struct cudnn_product *p = user;
     const int64_t dims[3] = {1, p->rows, p->columns};
     int a = stored(g, PRODUCT_A, p->rows, p->inner), w = stored(g, PRODUCT_B, p->inner, p->columns);
     int pre = stored(g, PRODUCT_PRE, p->rows, p->columns), out = stored(g, PRODUCT_OUT, p->rows, p->columns);
@@ -41,28 +43,12 @@ static void build_backward(struct cudnn_graph *g, const struct cudnn_product *p)
     cudnn_graph_reduce(g, CUDNN_REDUCE_TENSOR_ADD, sum, out, true);
 }
 
-static berth_status build(struct cudnn_graph **out, const struct cudnn_api *api, cudnnHandle_t handle,
-                          const struct cudnn_product *p,
-                          void (*body)(struct cudnn_graph *, const struct cudnn_product *)) {
-    berth_status status = BERTH_OK;
-    struct cudnn_graph *g = NULL;
-    *out = NULL;
-    BERTH_TRY_OUT(cudnn_graph_create(&g, api));
-    body(g, p);
-    BERTH_TRY_OUT(cudnn_graph_finish(g, handle));
-    *out = g;
-    g = NULL;
-out:
-    cudnn_graph_free(g);
-    return status;
-}
-
 berth_status cudnn_product_forward_graph(struct cudnn_graph **out, const struct cudnn_api *api,
                                          cudnnHandle_t handle, const struct cudnn_product *p) {
-    return build(out, api, handle, p, build_forward);
+    return cudnn_graph_build(out, api, handle, build_forward, p);
 }
 
 berth_status cudnn_product_backward_graph(struct cudnn_graph **out, const struct cudnn_api *api,
                                           cudnnHandle_t handle, const struct cudnn_product *p) {
-    return build(out, api, handle, p, build_backward);
+    return cudnn_graph_build(out, api, handle, build_backward, p);
 }
