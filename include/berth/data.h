@@ -171,25 +171,6 @@ void berth_scan_free(struct berth_scan *s);
 /* *out is NULL after the last batch; borrowed until the next call. */
 berth_status berth_scan_next(struct berth_scan *s, const struct berth_batch **out) BERTH_CHECKED;
 
-/* ---- rows for prediction: adds [CLS] text [SEP] (pair [SEP]) to a batch, cut to max_length, with one item a
- * task: sentence-level tasks the sequence, token-level tasks each word (split at white space) that was not cut
- * off, mlm tasks each [MASK]. Where a task compares texts (similarity, contrastive) text and pair are added as two
- * sequences in front of it, or instead of it where all tasks do so; without a pair such a task has no item. All
- * sequences carry the same ordinal and row.
- * words: start and end byte of each white-space word, none where no task is token-level; owned by the
- * caller (free). words and word_count may be NULL. Words are encoded one by one when any of the tasks is token-level,
- * while training does so for the sources of token-level tasks alone: the ids differ only where a control character
- * stands between words, which the tokenizer drops and does not split at. */
-struct berth_word_span {
-    int32_t start, end; /* bytes of the text */
-    int32_t token;      /* row within the sequence of its first piece; -1: cut off or without pieces */
-    bool cut;           /* cut off */
-};
-berth_status berth_data_add_text(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,
-                                 const char *text, const char *pair, const struct berth_task *tasks,
-                                 size_t task_count, int32_t ordinal, struct berth_word_span **words,
-                                 size_t *word_count) BERTH_CHECKED;
-
 /* ---- readers: rows of one file (or of the three files of seqfiles), used by pack; one row_reader a format */
 /* A list is its items, each followed by BERTH_LIST_END; "" is the empty list. Labels by kind:
  *     classification           the label
@@ -207,6 +188,31 @@ struct berth_row {
     const char **labels; /* [label_count] as asked at opening; NULL: missing */
     int64_t line;        /* 1-based, for messages */
 };
+
+/* ---- rows for prediction: adds [CLS] text [SEP] (pair [SEP]) to a batch, cut to max_length, with one item a
+ * task: sentence-level tasks the sequence, token-level tasks each word that was not cut off, mlm tasks each
+ * [MASK]. Where a task compares texts (similarity, contrastive) text and pair are added as two sequences in
+ * front of it, or instead of it where all tasks do so; without a pair such a task has no item. All sequences
+ * carry the same ordinal and row. Of the row text, text_pair and pre_split are read. Words are the items of the
+ * list of a pre-split row; of another what lies between white space where any of the tasks is token-level, and
+ * none else. Words are encoded one by one, as training does for pre-split rows and for the sources of
+ * token-level tasks: from a text encoded whole the ids differ only where a control character stands between
+ * words, which the tokenizer drops and does not split at. words: start and end byte of each word in row->text;
+ * owned by the caller (free). words and word_count may be NULL. */
+struct berth_word_span {
+    int32_t start, end; /* bytes of the text */
+    int32_t token;      /* row within the sequence of its first piece; -1: cut off or without pieces */
+    bool cut;           /* cut off */
+};
+berth_status berth_data_add_row(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,
+                                const struct berth_row *row, const struct berth_task *tasks, size_t task_count,
+                                int32_t ordinal, struct berth_word_span **words,
+                                size_t *word_count) BERTH_CHECKED;
+/* The same of a text that is not pre-split; pair NULL: none. */
+berth_status berth_data_add_text(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,
+                                 const char *text, const char *pair, const struct berth_task *tasks,
+                                 size_t task_count, int32_t ordinal, struct berth_word_span **words,
+                                 size_t *word_count) BERTH_CHECKED;
 
 /* ---- texts of a file, for prediction: through the same readers, without labels. All NULL and false: a text a
  * line, in UTF-8 (empty lines are texts, too). Compressed files are told by their content. */

@@ -49,9 +49,10 @@ static berth_status add_items(struct berth_batch *b, const struct row_encoder *e
 }
 
 /* Text and pair as sequences of their own, and the items of the tasks that compare them. */
-static berth_status add_apart(struct berth_batch *b, struct row_encoder *e, const char *text, const char *pair,
+static berth_status add_apart(struct berth_batch *b, struct row_encoder *e, const struct berth_row *row,
                               const struct berth_task *tasks, size_t task_count, int32_t ordinal) {
-    BERTH_TRY(row_encode_separate(e, text, pair, NULL, ROW_WHOLE));
+    enum row_words words = row->pre_split ? ROW_BY_LIST : ROW_WHOLE;
+    BERTH_TRY(row_encode_separate(e, row->text, row->text_pair, NULL, words));
     size_t first = e->pair_at;
     struct berth_item item = {.index = (int32_t)b->sequence_count,
                               .label = BERTH_LABEL_MISSING,
@@ -66,37 +67,50 @@ static berth_status add_apart(struct berth_batch *b, struct row_encoder *e, cons
     return BERTH_OK;
 }
 
+static enum row_words words_of(const struct berth_row *row, const struct berth_task *tasks, size_t task_count) {
+    if (row->pre_split) return ROW_BY_LIST;
+    return any_tagging(tasks, task_count) ? ROW_BY_SPACE : ROW_WHOLE;
+}
+
+static berth_status copy_words(struct berth_word_span **out, const struct row_encoder *e) {
+    struct berth_word_span *spans = NULL;
+    BERTH_TRY(berth_calloc(&spans, e->word_count, sizeof *spans));
+    for (size_t w = 0; w < e->word_count; w++) {
+        const struct row_word *word = &e->words[w];
+        spans[w] = (struct berth_word_span){
+            .start = word->start, .end = word->end, .token = word->token, .cut = word->cut};
+    }
+    *out = spans;
+    return BERTH_OK;
+}
+
+berth_status berth_data_add_row(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,
+                                const struct berth_row *row, const struct berth_task *tasks, size_t task_count,
+                                int32_t ordinal, struct berth_word_span **words, size_t *word_count) {
+    berth_status status = BERTH_OK;
+    struct row_encoder e;
+    bool apart = false, joined = false;
+    find_uses(tasks, task_count, &apart, &joined);
+    apart = apart && row->text_pair != NULL;
+    row_encoder_init(&e, t, max_length);
+    if (apart) BERTH_TRY_OUT(add_apart(b, &e, row, tasks, task_count, ordinal));
+    BERTH_TRY_OUT(row_encode(&e, row->text, row->text_pair, words_of(row, tasks, task_count)));
+    int64_t first_row = b->tokens_count;
+    if (joined || !apart)
+        BERTH_TRY_OUT(
+            berth_batch_add_sequence(b, e.tokens, e.segments, (int64_t)e.length, ordinal, 0, ordinal));
+    BERTH_TRY_OUT(add_items(b, &e, tasks, task_count, first_row));
+    if (words) BERTH_TRY_OUT(copy_words(words, &e));
+    if (word_count) *word_count = e.word_count;
+out:
+    row_encoder_deinit(&e);
+    return status;
+}
+
 berth_status berth_data_add_text(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,
                                  const char *text, const char *pair, const struct berth_task *tasks,
                                  size_t task_count, int32_t ordinal, struct berth_word_span **words,
                                  size_t *word_count) {
-    berth_status status = BERTH_OK;
-    struct row_encoder e;
-    struct berth_word_span *spans = NULL;
-    bool apart = false, joined = false;
-    find_uses(tasks, task_count, &apart, &joined);
-    row_encoder_init(&e, t, max_length);
-    if (pair && apart) BERTH_TRY_OUT(add_apart(b, &e, text, pair, tasks, task_count, ordinal));
-    BERTH_TRY_OUT(row_encode(&e, text, pair, any_tagging(tasks, task_count) ? ROW_BY_SPACE : ROW_WHOLE));
-    int64_t first_row = b->tokens_count;
-    if (joined || !(pair && apart))
-        BERTH_TRY_OUT(
-            berth_batch_add_sequence(b, e.tokens, e.segments, (int64_t)e.length, ordinal, 0, ordinal));
-    BERTH_TRY_OUT(add_items(b, &e, tasks, task_count, first_row));
-    if (words) {
-        BERTH_TRY_OUT(berth_calloc(&spans, e.word_count, sizeof *spans));
-        for (size_t w = 0; w < e.word_count; w++) {
-            spans[w].start = e.words[w].start;
-            spans[w].end = e.words[w].end;
-            spans[w].token = e.words[w].token;
-            spans[w].cut = e.words[w].cut;
-        }
-        *words = spans;
-        spans = NULL;
-    }
-    if (word_count) *word_count = e.word_count;
-out:
-    free(spans);
-    row_encoder_deinit(&e);
-    return status;
+    const struct berth_row row = {.text = text, .text_pair = pair};
+    return berth_data_add_row(b, t, max_length, &row, tasks, task_count, ordinal, words, word_count);
 }

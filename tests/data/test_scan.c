@@ -140,10 +140,64 @@ static void typed_text_is_the_same_row(void **state) {
     world_remove(&w);
 }
 
+/* Words of a list keep white space inside them, empty ones have no token; ids as a pack of the same rows has.
+ */
+static void pre_split_words_stay_as_they_are(void **state) {
+    (void)state;
+    struct data_world w;
+    struct berth_batch b;
+    struct berth_word_span *words = NULL;
+    size_t count = 0;
+    world_make(&w);
+    w.max_length = 9;
+    world_put(&w, "p.jsonl",
+              "{\"w\": [\"good film\", \"\", \"zz\", \"film\", \"qqqq\"], \"t\": [\"O\", \"O\", \"O\", \"O\", "
+              "\"O\"]}\n");
+    struct berth_data *d = world_open(&w, "data: {r: {format: jsonl, text: w, train: p.jsonl}}\n"
+                                          "tasks: {slots: {type: tagging, source: r, label: t}}\n");
+    const struct berth_dataset *set = &berth_data_source(d, 0)->split[BERTH_TRAIN];
+    const struct berth_task *task = berth_data_task(d, 0);
+    const struct berth_row row = {.text = "good film\x1F\x1Fzz\x1F"
+                                          "film\x1Fqqqq\x1F",
+                                  .pre_split = true};
+    berth_batch_init(&b);
+    assert_ok(berth_batch_reset(&b, 1));
+    assert_ok(berth_data_add_row(&b, w.tokenizer, 9, &row, task, 1, 0, &words, &count));
+    assert_int_equal(count, 5);
+    assert_int_equal(set->word_count, 5);
+    assert_int_equal(b.tokens_count, set->token_count);
+    assert_memory_equal(b.tokens, set->tokens, (size_t)b.tokens_count * sizeof(int32_t));
+    const struct berth_word_span expected[] = {
+        {0, 9, 1, false}, {10, 10, -1, false}, {11, 13, 3, false}, {14, 18, 5, false}, {19, 23, 6, false}};
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(words[i].start, expected[i].start);
+        assert_int_equal(words[i].end, expected[i].end);
+        assert_int_equal(words[i].token, expected[i].token);
+        assert_int_equal(words[i].token, set->word_token[i]);
+        assert_false(words[i].cut);
+    }
+    assert_int_equal(b.items[0].count, 4); /* the empty word has no token */
+    free(words);
+    /* without a token-level task the words are the list's all the same: a space is no end of one */
+    const struct berth_row again = {.text = "good\x1F"
+                                            "film\x1F",
+                                    .text_pair = "zz",
+                                    .pre_split = true};
+    assert_ok(berth_data_add_row(&b, w.tokenizer, 9, &again, NULL, 0, 1, &words, &count));
+    assert_int_equal(count, 2);
+    assert_int_equal(words[1].token, 2);
+    assert_int_equal(b.cu_seqlens[2] - b.cu_seqlens[1], 7);
+    free(words);
+    berth_batch_deinit(&b);
+    berth_data_free(d);
+    world_remove(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_comes_once),
         cmocka_unit_test(typed_text_is_the_same_row),
+        cmocka_unit_test(pre_split_words_stay_as_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
