@@ -126,11 +126,22 @@ struct berth_score { /* one number of an evaluation */
 struct berth_scores {
     struct berth_score *list;
     size_t count, capacity;
-    char *details; /* JSON, owned; NULL: none. {TASK: {"labels": [...], "confusion": [[...]]}} of classifications (gold
-                      by answered), {TASK: {"entities": [{"type", "gold", "predicted", "correct"}]}} of taggings */
+    char *details; /* JSON, owned; NULL: none. {TASK: {...}}, by kind of task, where COUNTS are "support", "predicted",
+                      "correct", "precision", "recall", "f1" and a SPREAD is "mean", "deviation", "min", "q05", "q25",
+                      "median", "q75", "q95", "max":
+                      classification         "classes": [{"label", COUNTS}], "unknown": rows whose label training never
+                                             saw, "mistakes": [{"gold", "answered", "count"}]; of at most 100 classes
+                                             "labels": [...], "confusion": [[...]] gold by answered
+                      tagging                "entities": [{"type", COUNTS}]
+                      multilabel             "classes": [{"label", COUNTS}], "threshold"
+                      regression, similarity "targets", "answers", "residuals" (answer - target): each a SPREAD
+                      contrastive            "ranks": [{"at": 1, "share"}, ...]: the positive is among the nearest */
 };
 void berth_scores_init(struct berth_scores *s);
 void berth_scores_deinit(struct berth_scores *s);
+/* Adds the whole as one JSON object and a line's end: {"split", "step" (left out below 0), "scores": {TASK: {METRIC:
+ * value}}, "details": {TASK: {...}}}. */
+void berth_scores_add_json(struct berth_str *s, const struct berth_scores *scores, int64_t step);
 double berth_scores_find(const struct berth_scores *s, const char *task, const char *metric); /* NaN: none */
 
 /* Evaluates every task whose source has the split; the first score of a task is its own metric; then "mean" metric

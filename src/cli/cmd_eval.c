@@ -27,7 +27,26 @@ static berth_status choose_config(char **path, int *used, const struct cli_args 
     return status;
 }
 
-static berth_status evaluate(struct cli_model *m, const struct berth_config *config, enum berth_split split) {
+/* To standard output as lines or as JSON, and as JSON to a file. */
+static berth_status tell_scores(const struct cli_args *args, const struct berth_scores *scores) {
+    berth_status status = BERTH_OK;
+    const char *file = cli_value(args, "details");
+    struct berth_str s;
+    berth_str_init(&s);
+    berth_scores_add_json(&s, scores, -1);
+    if (s.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "out of memory while writing the scores");
+    if (file) BERTH_TRY_OUT(berth_file_put(file, s.data, s.length));
+    if (cli_flag(args, "json"))
+        BERTH_TRY_OUT(cli_out_str(&s));
+    else
+        BERTH_TRY_OUT(cli_scores_print(scores));
+out:
+    berth_str_deinit(&s);
+    return status;
+}
+
+static berth_status evaluate(struct cli_model *m, const struct berth_config *config, enum berth_split split,
+                             const struct cli_args *args) {
     berth_status status = BERTH_OK;
     struct berth_data *data = NULL;
     const char **metrics = NULL;
@@ -51,7 +70,7 @@ static berth_status evaluate(struct cli_model *m, const struct berth_config *con
     if (scores.count == 0)
         BERTH_FAIL_OUT(BERTH_E_USAGE, "eval: no source of the configuration has a %s split",
                        berth_split_name(split));
-    BERTH_TRY_OUT(cli_scores_print(&scores));
+    BERTH_TRY_OUT(tell_scores(args, &scores));
 out:
     berth_scores_deinit(&scores);
     free(metrics);
@@ -79,7 +98,7 @@ static berth_status run(const struct cli_args *args) {
         names[i] = berth_config_name(config, "tasks", i);
     BERTH_TRY_OUT(cli_model_open(&m, args->positional[0], berth_config_string(config, "device"), names, count));
     BERTH_TRY_OUT(berth_precision_from_config(m.model, config));
-    BERTH_TRY_OUT(evaluate(&m, config, splits[choice]));
+    BERTH_TRY_OUT(evaluate(&m, config, splits[choice], args));
 out:
     cli_model_close(&m);
     free(names);
@@ -90,19 +109,29 @@ out:
 
 static const struct cli_option options[] = {
     {"split", "dev|test|train", "which rows to score (default test)"},
+    {"json", NULL, "one JSON object instead of lines: the scores, and what stands behind them"},
+    {"details", "FILE", "write that object to FILE as well"},
     {NULL, NULL, NULL},
 };
 
 const struct cli_command cli_eval = {
     .name = "eval",
-    .usage = "RUN_OR_MODEL [CONFIG] [key=value ...] [--split dev|test|train]",
+    .usage = "RUN_OR_MODEL [CONFIG] [key=value ...] [--split dev|test|train] [--json] [--details FILE]",
     .summary = "score a trained model on the data that CONFIG names",
-    .details = "Scores a model folder, or a run folder's best/, on the sources and tasks of CONFIG. Without "
-               "CONFIG a run\n"
-               "folder's own config.yaml is taken. Prints lines of task, split, metric, value, separated by "
-               "tabs; a task's\n"
-               "own metric comes first. Words that were cut off count as missed, labels the model does not "
-               "know as wrong.",
+    .details =
+        "Scores a model folder, or a run folder's best/, on the sources and tasks of CONFIG. Without "
+        "CONFIG a run\n"
+        "folder's own config.yaml is taken. Prints lines of task, split, metric, value, separated by "
+        "tabs; a task's\n"
+        "own metric comes first. Words that were cut off count as missed, labels the model does not "
+        "know as wrong.\n\n"
+        "json: {\"split\", \"scores\": {TASK: {METRIC: value}}, \"details\": {TASK: {...}}}; details hold the "
+        "classes' or\n"
+        "entities' support, predicted, correct, precision, recall and f1, confusion matrices (gold by "
+        "predicted), the\n"
+        "most frequent mistakes, the spread of residuals. A run folder holds the same of its best model: "
+        "\n"
+        "evaluation-dev.json and evaluation-test.json.",
     .options = options,
     .min_positional = 1,
     .max_positional = -1,

@@ -1,7 +1,7 @@
 /* report_chart.c: line charts as inline SVG, readable without a script: axes with round numbers, a legend, and
  * the numbers of evaluations as titles of their dots.
  *
- *     640 x 260 units, scaled to the column's width; the plot lies within the margins, y grows upwards
+ *     480 x 220 units, scaled to the column's width; the plot lies within the margins, y grows upwards
  *
  * A series longer than MOST points is drawn by the least and the greatest of each stretch, in their order, so
  * spikes stay visible. */
@@ -11,7 +11,7 @@
 
 #include "cli/report_priv.h"
 
-enum { WIDTH = 640, HEIGHT = 260, LEFT = 58, RIGHT = 12, TOP = 10, BOTTOM = 34, MOST = 500 };
+enum { WIDTH = 480, HEIGHT = 220, LEFT = 54, RIGHT = 14, TOP = 10, BOTTOM = 36, MOST = 500 };
 
 struct axes {
     double x0, x1, y0, y1; /* of the data, y as its logarithm where log_y */
@@ -53,7 +53,8 @@ static bool find_axes(struct axes *a, const struct report_line *lines, size_t co
         }
     }
     if (!any) return false;
-    if (a->x1 <= a->x0) a->x0 -= 0.5, a->x1 += 0.5;
+    a->x0 = fmin(a->x0, 0); /* so that all charts of a run have the same axis */
+    if (a->x1 <= a->x0) a->x1 += 1;
     double room = (a->y1 - a->y0) * 0.05;
     if (room <= fabs(a->y1) * 1e-9) room = fmax(fabs(a->y1) * 0.1, 1e-6);
     if (a->y0 >= 0 && a->y0 - room < 0 && !log_y) /* what cannot be negative begins at 0 */
@@ -64,6 +65,25 @@ static bool find_axes(struct axes *a, const struct report_line *lines, size_t co
     return true;
 }
 
+/* A tick's text: as many decimals as the distance between ticks needs; powers of ten far from 1. */
+static void add_tick(struct berth_str *out, double value, double step, double largest) {
+    char text[64];
+    if (value != 0 && (largest >= 1e6 || largest < 1e-3)) {
+        snprintf(text, sizeof text, "%.3g", value);
+        char *e = strchr(text, 'e');
+        if (e != NULL) { /* 5e-05 -> 5e-5 */
+            char *digits = e + 1 + (e[1] == '-' || e[1] == '+'), *to = e[1] == '-' ? e + 2 : e + 1;
+            while (*digits == '0' && digits[1] != '\0')
+                digits++;
+            memmove(to, digits, strlen(digits) + 1);
+        }
+    } else {
+        int decimals = step >= 1 ? 0 : (int)ceil(-log10(step) - 1e-9);
+        snprintf(text, sizeof text, "%.*f", decimals, value);
+    }
+    berth_str_add(out, text);
+}
+
 static void add_grid(struct berth_str *out, const struct axes *a) {
     double step = round_step(a->y1 - a->y0, 5);
     if (a->log_y && step < 1) step = a->y1 - a->y0 < 1.2 ? step : 1;
@@ -72,10 +92,14 @@ static void add_grid(struct berth_str *out, const struct axes *a) {
         double at = HEIGHT - BOTTOM - (y - a->y0) / (a->y1 - a->y0) * (HEIGHT - TOP - BOTTOM);
         berth_str_addf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT,
                        WIDTH - RIGHT, at, at);
-        berth_str_addf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*g</text>", LEFT - 6, at + 4,
-                       a->log_y ? 2 : 4, value);
+        berth_str_addf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", LEFT - 6, at + 4);
+        if (a->log_y)
+            berth_str_addf(out, "%.2g", value);
+        else
+            add_tick(out, value, step, fmax(fabs(a->y0), fabs(a->y1)));
+        berth_str_add(out, "</text>");
     }
-    step = fmax(1, round_step(a->x1 - a->x0, 6));
+    step = fmax(1, round_step(a->x1 - a->x0, 5));
     for (double x = ceil(a->x0 / step) * step; x <= a->x1 + step * 1e-6; x += step)
         berth_str_addf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.10g</text>", place_x(a, x),
                        HEIGHT - BOTTOM + 16, x);

@@ -2,7 +2,8 @@
  *
  *     report_read.c     RUN -> struct report_run: series of numbers, last scores, texts
  *     report_chart.c    series -> one line chart (inline SVG)
- *     report_tables.c   scores, confusion matrices, spans, timing
+ *     report_tables.c   runs, scores, timing, what was frozen
+ *     report_details.c  classes, confusion matrices, entities, residuals
  *     report_page.c     head, style, the order of the sections
  *
  * Everything that comes from a run (names of tasks and labels, paths, texts) goes through html_add. The page
@@ -39,6 +40,9 @@ const struct report_series *report_find(const struct report_run *r, const char *
 
 /* Text with <, >, &, quotes escaped and bad UTF-8 and control characters replaced. */
 void html_add(struct berth_str *out, const char *text);
+/* A cell of a table: text, or a number (NaN: a dash). */
+void html_cell(struct berth_str *out, const char *tag, const char *text);
+void html_number_cell(struct berth_str *out, double value, const char *format);
 void html_addf(struct berth_str *out, const char *fmt, ...) BERTH_PRINTF(2, 3);
 
 /* ---- charts */

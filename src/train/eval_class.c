@@ -41,29 +41,52 @@ static void put_scores(struct eval_task *t, const struct berth_class_counts *c, 
     eval_put(t, "auc", auc);
 }
 
-/* {"labels": [...], "confusion": [[...]]}, gold by answered; not of more classes than a page can show. */
-static void put_details(struct eval_task *t, int64_t classes, int64_t count) {
+/* Gold by answered; of more classes than a page can show the list of mistakes must do. */
+static void add_confusion(struct eval_task *t, int64_t classes, int64_t count) {
     enum { MOST = 100 };
+    struct berth_str *s = &t->details;
     const struct berth_labels *labels = &t->model->heads[t->head].task.labels;
     if (classes > MOST) return;
-    berth_str_add(&t->details, "{\"labels\": [");
+    berth_str_add(s, ", \"labels\": [");
     for (int64_t k = 0; k < classes; k++) {
-        berth_str_add(&t->details, k > 0 ? ", " : "");
-        berth_str_add_json(&t->details, labels->names[k]);
+        berth_str_add(s, k > 0 ? ", " : "");
+        berth_str_add_json(s, labels->names[k]);
     }
-    berth_str_add(&t->details, "], \"confusion\": [");
+    berth_str_add(s, "], \"confusion\": [");
     for (int64_t gold = 0; gold < classes; gold++) {
         int64_t row[MOST] = {0};
         for (int64_t i = 0; i < count; i++)
             if (t->label[i] == gold) row[t->answers.label[i]]++;
+        berth_str_add(s, gold > 0 ? ", [" : "[");
         for (int64_t k = 0; k < classes; k++)
-            berth_str_addf(&t->details, "%s%lld%s",
-                           k > 0      ? ", "
-                           : gold > 0 ? ", ["
-                                      : "[",
-                           (long long)row[k], k + 1 == classes ? "]" : "");
+            berth_str_addf(s, "%s%lld", k > 0 ? ", " : "", (long long)row[k]);
+        berth_str_add(s, "]");
     }
-    berth_str_add(&t->details, "]}");
+    berth_str_add(s, "]");
+}
+
+static berth_status put_details(struct eval_task *t, const struct berth_class_counts *c, int64_t count) {
+    struct berth_str *s = &t->details;
+    const struct berth_labels *labels = &t->model->heads[t->head].task.labels;
+    const int64_t classes = c->classes - 1; /* without that of unknown labels */
+    struct details_mistake *wrong = NULL;
+    int64_t wrong_count = 0;
+    BERTH_TRY(berth_calloc(&wrong, (size_t)count, sizeof *wrong));
+    for (int64_t i = 0; i < count; i++)
+        if (t->label[i] >= 0 && t->label[i] != t->answers.label[i])
+            wrong[wrong_count++] =
+                (struct details_mistake){.gold = t->label[i], .answered = t->answers.label[i], .count = 1};
+    berth_str_add(s, "{\"classes\": [");
+    for (int64_t k = 0; k < classes; k++) {
+        berth_str_add(s, k > 0 ? ", " : "");
+        details_counts(s, "label", labels->names[k], c->gold[k], c->predicted[k], c->right[k]);
+    }
+    berth_str_addf(s, "], \"unknown\": %lld, ", (long long)c->gold[classes]);
+    details_mistakes(s, wrong, wrong_count, labels);
+    add_confusion(t, classes, count);
+    berth_str_add(s, "}");
+    free(wrong);
+    return BERTH_OK;
 }
 
 static berth_status finish(struct eval_task *t) {
@@ -88,7 +111,7 @@ static berth_status finish(struct eval_task *t) {
     }
     BERTH_TRY_OUT(class_auc(&auc, t, classes, rows));
     put_scores(t, &c, auc);
-    put_details(t, classes, rows);
+    BERTH_TRY_OUT(put_details(t, &c, rows));
 out:
     free(row_of);
     free(counts);

@@ -85,6 +85,17 @@ out:
     return status;
 }
 
+static void put_details(struct eval_task *t, const struct berth_class_counts *c, float threshold) {
+    struct berth_str *s = &t->details;
+    const struct berth_labels *labels = &t->model->heads[t->head].task.labels;
+    berth_str_add(s, "{\"classes\": [");
+    for (int64_t k = 0; k < c->classes; k++) {
+        berth_str_add(s, k > 0 ? ", " : "");
+        details_counts(s, "label", labels->names[k], c->gold[k], c->predicted[k], c->right[k]);
+    }
+    berth_str_addf(s, "], \"threshold\": %.6g}", (double)threshold);
+}
+
 static berth_status finish(struct eval_task *t) {
     berth_status status = BERTH_OK;
     struct berth_head *head = &t->model->heads[t->head];
@@ -118,6 +129,7 @@ static berth_status finish(struct eval_task *t) {
     eval_put(t, "accuracy", rows > 0 ? (double)n.exact / (double)rows : (double)NAN);
     eval_put(t, "auc", auc);
     eval_put(t, "threshold", (double)threshold);
+    put_details(t, &n.c, threshold);
 out:
     free(row_of);
     free(counts);

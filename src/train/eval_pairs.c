@@ -40,6 +40,23 @@ static double cosine(const float *a, const float *b, int64_t size) {
     return sum;
 }
 
+/* How many find their positive among the nearest. */
+static void put_details(struct eval_task *t, const int64_t *rank, int64_t rows) {
+    static const int64_t at[] = {1, 3, 5, 10, 100};
+    berth_str_add(&t->details, "{\"ranks\": [");
+    for (size_t k = 0; k < sizeof at / sizeof at[0]; k++) {
+        int64_t found = 0;
+        for (int64_t i = 0; i < rows; i++)
+            found += rank[i] <= at[k];
+        berth_str_addf(&t->details, "%s{\"at\": %lld, \"share\": ", k > 0 ? ", " : "", (long long)at[k]);
+        if (rows > 0)
+            berth_str_addf(&t->details, "%.9g}", (double)found / (double)rows);
+        else
+            berth_str_add(&t->details, "null}");
+    }
+    berth_str_add(&t->details, "]}");
+}
+
 static berth_status finish(struct eval_task *t) {
     const int64_t size = t->width / 2;
     int64_t *row_of = NULL, *rank = NULL, rows = 0, first_ranks = 0;
@@ -62,6 +79,7 @@ static berth_status finish(struct eval_task *t) {
     }
     eval_put(t, "accuracy", rows > 0 ? (double)first_ranks / (double)rows : (double)NAN);
     eval_put(t, "mrr", rows > 0 ? inverse / (double)rows : (double)NAN);
+    put_details(t, rank, rows);
 out:
     free(row_of);
     free(rank);

@@ -94,12 +94,10 @@ static void put_details(struct eval_task *t, const struct type_counts *c) {
     for (size_t i = 0; i < c->types.count; i++) {
         const char *name = c->types.names[i];
         if (name[0] == '\x01') continue; /* the type of unknown tags */
-        berth_str_add(&t->details, first ? "{\"type\": " : ", {\"type\": ");
+        berth_str_add(&t->details, first ? "" : ", ");
         first = false;
-        berth_str_add_json(&t->details, name);
-        berth_str_addf(&t->details, ", \"gold\": %lld, \"predicted\": %lld, \"correct\": %lld}",
-                       (long long)c->counts[i].gold, (long long)c->counts[i].predicted,
-                       (long long)c->counts[i].correct);
+        details_counts(&t->details, "type", name, c->counts[i].gold, c->counts[i].predicted,
+                       c->counts[i].correct);
     }
     berth_str_add(&t->details, "]}");
 }

@@ -80,6 +80,21 @@ extern const struct eval_kind eval_similarity;
 extern const struct eval_kind eval_contrastive;    /* eval_pairs.c */
 extern const struct eval_kind eval_mlm;            /* eval_mlm.c */
 
+/* ---- details (eval_details.c): pieces of a task's JSON object */
+struct details_mistake {
+    int32_t gold, answered;
+    int64_t count;
+};
+/* {"KEY": NAME, "support", "predicted", "correct", "precision", "recall", "f1"} */
+void details_counts(struct berth_str *s, const char *key, const char *name, int64_t support, int64_t predicted,
+                    int64_t correct);
+/* "mistakes": [{"gold", "answered", "count"}], the most frequent ones. list: one entry a wrong row, or several rows
+ * already together; it is put in another order. */
+void details_mistakes(struct berth_str *s, struct details_mistake *list, int64_t count,
+                      const struct berth_labels *labels);
+/* "NAME": {"mean", "deviation" (of a sample), "min", "q05", "q25", "median", "q75", "q95", "max"}; sorts the values. */
+void details_spread(struct berth_str *s, const char *name, double *values, int64_t count);
+
 void eval_put(struct eval_task *t, const char *metric, double value);
 /* The row of the task that a sequence of the batch belongs to. */
 int64_t eval_row(const struct eval_task *t, const struct berth_batch *b, int64_t sequence);

@@ -111,8 +111,8 @@ static void format_window(struct berth_str *s, const struct berth_trainer *t, co
         berth_str_add_json(s, t->task_names[i]);
         berth_str_add(s, ":{\"loss\":");
         add_number(s, p->task_losses[i]);
-        berth_str_add(s, ",\"weight\":");
-        add_number(s, t->weights[i]);
+        berth_str_add(s, ",\"weight\":"); /* of the last step; null where that does not hold the task */
+        add_number(s, t->active[i + 1] ? t->weights[i] : (double)NAN);
         berth_str_add(s, ",\"share\":");
         add_number(s, t->share[i]);
         berth_str_addf(s, ",\"steps\":%.0f}", t->state.window.task_steps[i]);
@@ -130,7 +130,8 @@ static void log_progress(const struct berth_trainer *t, const struct berth_progr
     }
     berth_str_addf(&s, "  lr %.2e  norm %.3f  %.0f tokens/s", p->lr, p->grad_norm, p->tokens_per_second);
     if (!isnan(p->utilisation)) berth_str_addf(&s, "  %.1f %% of peak", 100 * p->utilisation);
-    if (s.failed) berth_log(BERTH_LOG_WARN, "out of memory: the log lacks a line, of step %lld", (long long)p->step);
+    if (s.failed)
+        berth_log(BERTH_LOG_WARN, "out of memory: the log lacks a line, of step %lld", (long long)p->step);
     if (!s.failed) log_line(t, s.data);
     berth_str_deinit(&s);
 }
@@ -153,7 +154,7 @@ static berth_status put_event(const struct berth_trainer *t, const struct berth_
     event_add(&s, p->loss, "train/loss");
     for (size_t i = 0; i < t->task_count; i++) {
         event_add(&s, p->task_losses[i], "train/%s/loss", t->task_names[i]);
-        if (!isnan(p->task_losses[i])) event_add(&s, t->weights[i], "train/%s/weight", t->task_names[i]);
+        if (t->active[i + 1]) event_add(&s, t->weights[i], "train/%s/weight", t->task_names[i]);
     }
     event_add(&s, p->lr, "train/lr");
     event_add(&s, p->grad_norm, "train/grad_norm");
@@ -232,24 +233,11 @@ out:
 }
 
 static void format_scores(struct berth_str *s, int64_t step, const struct berth_scores *scores, bool best) {
-    const char *task = NULL;
     berth_str_add(s, "{\"type\":\"eval\",\"split\":");
     berth_str_add_json(s, scores->list[0].split);
-    berth_str_addf(s, ",\"step\":%lld,\"scores\":{", (long long)step);
-    for (size_t i = 0; i < scores->count; i++) {
-        const struct berth_score *score = &scores->list[i];
-        if (task == NULL || strcmp(task, score->task) != 0) {
-            berth_str_add(s, task == NULL ? "" : "},");
-            berth_str_add_json(s, score->task);
-            berth_str_add(s, ":{");
-        } else {
-            berth_str_add(s, ",");
-        }
-        task = score->task;
-        berth_str_addf(s, "\"%s\":", score->metric);
-        add_number(s, score->value);
-    }
-    berth_str_addf(s, "}},\"best\":%s}", best ? "true" : "false");
+    berth_str_addf(s, ",\"step\":%lld,\"scores\":", (long long)step);
+    scores_add_by_task(s, scores);
+    berth_str_addf(s, ",\"best\":%s}", best ? "true" : "false");
 }
 
 berth_status record_scores(struct berth_trainer *t, int64_t step, const struct berth_scores *scores,

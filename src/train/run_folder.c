@@ -8,7 +8,7 @@
  *       checkpoints/      checkpoint.c
  *       best/             the best model, a model folder
  *       plan.txt          what was about to be done, of the last start
- *       evaluation-*.json record.c
+ *       evaluation-*.json scores of the best model and what stands behind them (eval_details.c)
  *       finished.json     finished.c
  */
 #include <errno.h>

@@ -47,7 +47,8 @@ static berth_status export_model(struct berth_trainer *t) {
     return BERTH_OK;
 }
 
-/* Thresholds of multi-label heads are chosen by the dev rows, each time anew: an export holds those of its evaluation. */
+/* Thresholds of multi-label heads are chosen by the dev rows, each time anew: an export holds those of its
+ * evaluation. */
 static berth_status evaluate_dev(struct berth_trainer *t, struct berth_scores *out) {
     const struct berth_evaluate_options options = {
         .metric_of = t->recipe.metric_of, .batch_size = t->recipe.evaluate_batch, .tune = true};
@@ -106,6 +107,7 @@ berth_status selection_evaluate(struct berth_trainer *t) {
     if (best) {
         t->state.best_score = score;
         BERTH_TRY(export_model(t));
+        BERTH_TRY(details_write(t, &t->dev_scores));
     }
     return record_scores(t, t->state.step, &t->dev_scores, best);
 }
@@ -178,6 +180,7 @@ static berth_status score_test(struct berth_trainer *t) {
     BERTH_TRY_OUT(status);
     BERTH_TRY_OUT(berth_model_allocate(best, t->recipe.seed));
     BERTH_TRY_OUT(berth_evaluate(&t->test_scores, best, t->tape, t->test_data, BERTH_TEST, &options));
+    BERTH_TRY_OUT(details_write(t, &t->test_scores));
     BERTH_TRY_OUT(record_scores(t, t->state.best_step, &t->test_scores, false));
 out:
     berth_model_free(best);

@@ -399,6 +399,12 @@ berth_status finished_write(const struct berth_trainer *t) BERTH_CHECKED;
 /* Sets t->finished and the scores when the run's marker is there. */
 berth_status finished_read(struct berth_trainer *t) BERTH_CHECKED;
 
+/* ---- eval_details.c */
+/* {"intent":{"accuracy":0.98,...},...} */
+void scores_add_by_task(struct berth_str *s, const struct berth_scores *scores);
+/* RUN/evaluation-SPLIT.json: scores and details of the best model. */
+berth_status details_write(const struct berth_trainer *t, const struct berth_scores *scores) BERTH_CHECKED;
+
 /* ---- evaluate.c */
 berth_status scores_add(struct berth_scores *s, const char *task, enum berth_split split, const char *metric,
                         double value) BERTH_CHECKED;

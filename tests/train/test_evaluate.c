@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "berth/file.h"
+#include "berth/json.h"
 
 /* Makes a head answer with one class always; its probability is p1 / (p1 + K - 1) with p1 = e. */
 static void answer_always(struct berth_model *m, const char *head, const char *label) {
@@ -77,6 +78,46 @@ static void write_dev(const struct world *w) {
                 "sentence\tlabel\ngood film\tgood\nbad film\tbad\nthe food\tsoso\nnot bad\tgood\n");
 }
 
+static double detail(const struct berth_json *j, const char *path) {
+    double value = (double)NAN;
+    assert_done(berth_json_number_or(&value, j, path, (double)NAN));
+    return value;
+}
+
+/* What stands behind the scores of the rows above. */
+static void expect_details(const char *text) {
+    struct berth_json *j = NULL;
+    static const struct {
+        const char *path;
+        double value;
+    } expected[] = {
+        {"intent.unknown", 1},            /* "reserve" */
+        {"intent.classes[2].support", 2}, /* weather */
+        {"intent.classes[2].predicted", 4},
+        {"intent.classes[2].correct", 2},
+        {"intent.classes[2].precision", 0.5},
+        {"intent.classes[2].recall", 1},
+        {"intent.classes[1].support", 1}, /* play */
+        {"intent.classes[1].recall", 0},
+        {"intent.confusion[2][2]", 2},
+        {"intent.confusion[1][2]", 1},
+        {"intent.confusion[1][1]", 0},
+        {"intent.mistakes[0].count", 1},
+        {"slots.entities[0].support", 5}, /* city */
+        {"slots.entities[0].predicted", 0},
+        {"slots.entities[1].support", 3}, /* time */
+        {"feeling.confusion[0][1]", 1},   /* bad taken for good */
+        {"feeling.unknown", 1},
+    };
+    assert_done(berth_json_parse(&j, "details", text, strlen(text)));
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
+        if (detail(j, expected[i].path) != expected[i].value)
+            fail_msg("%s: %g, expected %g, in %s", expected[i].path, detail(j, expected[i].path),
+                     expected[i].value, text);
+    assert_int_equal(berth_json_count(j, "intent.mistakes"), 1);
+    berth_json_free(j);
+}
+
 static void test_known_answers(void **state) {
     static const char *const batches[] = {"evaluate.batch_size=1", "evaluate.batch_size=3",
                                           "evaluate.batch_size=64"};
@@ -97,6 +138,7 @@ static void test_known_answers(void **state) {
         expect(&s, "slots", "rows", 4);
         expect(&s, "mean", "metric", (0.5 + 0 + 0.5) / 3);
         assert_true(isnan(berth_scores_find(&s, "slots", "span_precision"))); /* nothing was predicted */
+        expect_details(s.details);
         assert_string_equal(s.list[0].metric, "accuracy");
         assert_string_equal(s.list[0].split, "dev");
         assert_string_equal(s.list[s.count - 1].task, "mean");
