@@ -48,12 +48,13 @@ struct berth_tokenizer_options {
     int max_word_chars; /* default 100 */
 };
 
-/* A model folder: tokenizer.json where it is there, else vocab.txt with one token a line (LF or CRLF, a byte order mark
- * is skipped; a duplicate line or a missing [UNK]/[CLS]/[SEP] is BERTH_E_FORMAT naming the line); tokenizer_config.json
- * over it where it is there (what it gives holds); of older folders special_tokens_map.json and added_tokens.json. Added
- * tokens with their flags (special, normalized, single_word, lstrip, rstrip) are found as the reference finds them. A
- * vocab.txt that contradicts the tokenizer.json beside it is BERTH_E_FORMAT; a tokenizer.json that asks for what berth
- * does not do is BERTH_E_UNSUPPORTED in one line (src/text/tokenizer_json.c lists what it takes). */
+/* A model folder: tokenizer.json where it is there, else vocab.txt with one token a line (LF or CRLF, a byte
+ * order mark is skipped; a duplicate line or a missing [UNK]/[CLS]/[SEP] is BERTH_E_FORMAT naming the line);
+ * tokenizer_config.json over it where it is there (what it gives holds); of older folders
+ * special_tokens_map.json and added_tokens.json. Added tokens with their flags (special, normalized,
+ * single_word, lstrip, rstrip) are found as the reference finds them. A vocab.txt that contradicts the
+ * tokenizer.json beside it is BERTH_E_FORMAT; a tokenizer.json that asks for what berth does not do is
+ * BERTH_E_UNSUPPORTED in one line (src/text/tokenizer_json.c lists what it takes). */
 berth_status berth_tokenizer_load(struct berth_tokenizer **out, const char *folder) BERTH_CHECKED;
 /* A vocabulary file and options (NULL: defaults). */
 berth_status berth_tokenizer_load_vocab(struct berth_tokenizer **out, const char *vocab_path,
@@ -61,15 +62,16 @@ berth_status berth_tokenizer_load_vocab(struct berth_tokenizer **out, const char
 void berth_tokenizer_free(struct berth_tokenizer *t);
 
 size_t berth_tokenizer_size(const struct berth_tokenizer *t); /* V, tokens added to the vocabulary included */
-const char *berth_tokenizer_token(const struct berth_tokenizer *t, int32_t id); /* NULL outside 0..V-1; borrowed */
+const char *berth_tokenizer_token(const struct berth_tokenizer *t,
+                                  int32_t id); /* NULL outside 0..V-1; borrowed */
 int32_t berth_tokenizer_find(const struct berth_tokenizer *t, const char *token); /* -1: none */
 struct berth_special_tokens berth_tokenizer_special(const struct berth_tokenizer *t);
 struct berth_tokenizer_options berth_tokenizer_get_options(const struct berth_tokenizer *t);
 /* Of vocabulary, options and added tokens: part of a packed file's key. */
 struct berth_hash128 berth_tokenizer_digest(const struct berth_tokenizer *t);
 
-/* Appends the pieces of a text, no special tokens added ("[SEP]" written in the text becomes the special token, as
- * in the reference, and so do other added tokens). */
+/* Appends the pieces of a text, no special tokens added ("[SEP]" written in the text becomes the special token,
+ * as in the reference, and so do other added tokens). */
 berth_status berth_tokenizer_encode(const struct berth_tokenizer *t, struct berth_encoding *e, const char *text,
                                     size_t size) BERTH_CHECKED;
 /* Appends the pieces of one given word (pre-split input); word_index goes into e->word. A word that has no
@@ -79,8 +81,9 @@ berth_status berth_tokenizer_encode_word(const struct berth_tokenizer *t, struct
 /* The encoding's offsets of these bytes in characters (code points; a bad part of UTF-8 is one) instead of
  * bytes. The pieces are those of this one text, from place `first` of the encoding on. */
 void berth_encoding_to_characters(struct berth_encoding *e, size_t first, const char *text, size_t size);
-/* Adds the tokens' text to `out` as the reference's decode: pieces joined, the space before . , ? ! removed (unless the
- * folder's tokenizer.json says cleanup: false), special tokens left out when asked. An id outside 0..V-1 is BERTH_E_FORMAT. */
+/* Adds the tokens' text to `out` as the reference's decode: pieces joined, the space before . , ? ! removed
+ * (unless the folder's tokenizer.json says cleanup: false), special tokens left out when asked. An id outside
+ * 0..V-1 is BERTH_E_FORMAT. */
 berth_status berth_tokenizer_decode(const struct berth_tokenizer *t, struct berth_str *out, const int32_t *ids,
                                     size_t count, bool skip_special) BERTH_CHECKED;
 /* ---- many inputs at once, whole as a model reads them: [CLS] first [SEP], [CLS] first [SEP] second [SEP] */
@@ -106,7 +109,8 @@ struct berth_encode_options {
     int64_t stride;     /* ...each of which repeats this many tokens of the row before */
     bool characters;    /* offsets in characters instead of bytes */
     int threads;        /* 0: as many as parallel loops take */
-    const char *unit;   /* what an input is called in messages, and the number of the first; NULL: "input", from 0 */
+    const char
+        *unit; /* what an input is called in messages, and the number of the first; NULL: "input", from 0 */
     int64_t first_number;
 };
 /* Rows back to back. Windows of one input follow one another, in the reference's order: for two texts that are
@@ -136,18 +140,44 @@ berth_status berth_tokenizer_encode_batch(const struct berth_tokenizer *t, struc
 /* vocab.txt, tokenizer_config.json, special_tokens_map.json, tokenizer.json: loads in the reference. */
 berth_status berth_tokenizer_save(const struct berth_tokenizer *t, const char *folder) BERTH_CHECKED;
 
-/* Trains a WordPiece vocabulary: special tokens, the alphabet (its most frequent `alphabet_limit` characters), then
- * merges of the most frequent pair (byte-pair style, as the reference's trainer), ties by the pieces' text: the same
- * files give the same vocabulary. Word counts are held in memory, files are streamed. A size that cannot hold the
- * special tokens and the alphabet, and files without a word, are errors (BERTH_E_USAGE, BERTH_E_FORMAT). */
+/* ---- training a vocabulary: special tokens, the alphabet (its most frequent `alphabet_limit` characters),
+ * then merges of the most frequent pair (byte-pair style, as the reference's trainer), ties by the pieces'
+ * text: the same texts give the same vocabulary, in whatever order and under whatever budget of memory.
+ *
+ *     BERTH_TRY(berth_vocab_create(&v, &options));
+ *     ... BERTH_TRY_OUT(berth_vocab_add(v, line, size));      // any number of texts, in any order
+ *     BERTH_TRY_OUT(berth_vocab_finish(v, &tokenizer));       // once
+ *   out:
+ *     berth_vocab_free(v);
+ *
+ * Texts may be larger than memory, and so may their distinct words: what is beyond the budget lies in temporary
+ * files without names, which are gone when the trainer is freed or the process ends, however it ends. */
+struct berth_vocab;
 struct berth_vocab_options {
-    int64_t size;          /* wanted entries, special tokens included */
+    int64_t size;           /* wanted entries, special tokens included */
     int64_t min_frequency;  /* of a pair; 0: 2 */
     int64_t alphabet_limit; /* 0: 1000 */
     bool lowercase;
+    int64_t memory; /* bytes for words, their counts and the training on them; 0: no limit. On top of it come a
+                       few MiB of buffers and the vocabulary itself */
+    const char *temp; /* temporary files are "TEMP.tmp.PID-RANDOM" while they are made; NULL: "berth-vocab" */
 };
-berth_status berth_vocab_train(struct berth_tokenizer **out, const char *const *files, size_t file_count,
-                               const struct berth_vocab_options *options) BERTH_CHECKED;
+berth_status berth_vocab_create(struct berth_vocab **out,
+                                const struct berth_vocab_options *options) BERTH_CHECKED;
+/* Counts the words of one text. */
+berth_status berth_vocab_add(struct berth_vocab *v, const char *text, size_t size) BERTH_CHECKED;
+/* Trains; to be called once. A size that cannot hold the special tokens and the alphabet is BERTH_E_USAGE,
+ * texts without a word BERTH_E_FORMAT, a full disk under the temporary files BERTH_E_IO. */
+berth_status berth_vocab_finish(struct berth_vocab *v, struct berth_tokenizer **out) BERTH_CHECKED;
+void berth_vocab_free(struct berth_vocab *v);
+/* What the budget has put into files so far. */
+struct berth_vocab_spilled {
+    int64_t files;  /* made */
+    int64_t runs;   /* sorted runs of words that are there now */
+    int64_t passes; /* merges over all runs */
+    int64_t bytes;  /* of the runs that are there now */
+};
+struct berth_vocab_spilled berth_vocab_spilled(const struct berth_vocab *v);
 
 /* ---- UTF-8 */
 /* Decodes one character: its code point and, in *length, the bytes consumed (at least 1 when size > 0). A bad
@@ -155,8 +185,8 @@ berth_status berth_vocab_train(struct berth_tokenizer **out, const char *const *
 uint32_t berth_utf8_decode(const char *text, size_t size, size_t *length, bool *valid);
 /* Writes 1..4 bytes, returns how many. */
 size_t berth_utf8_encode(char out[4], uint32_t code_point);
-/* Adds the text to `out` in lower case, runs of white space (and of U+001F) as one space, none at the ends: texts that
- * are the same to a reader come out the same. Bad bytes become U+FFFD. */
+/* Adds the text to `out` in lower case, runs of white space (and of U+001F) as one space, none at the ends:
+ * texts that are the same to a reader come out the same. Bad bytes become U+FFFD. */
 void berth_text_fold(struct berth_str *out, const char *text, size_t size);
 /* Offset of the first bad byte, or `size` when all is valid UTF-8. */
 size_t berth_utf8_check(const char *text, size_t size);

@@ -52,7 +52,12 @@ berth_status berth_json_parse(struct berth_json **out, const char *name, const c
     BERTH_TRY_OUT(berth_calloc(&j, 1, sizeof *j));
     BERTH_TRY_OUT(berth_strdup(&j->name, name));
     json_error_t error;
-    j->root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+    j->root = json_loadb(text, size, flags, &error);
+    /* A whole number of 64 bits or more is a number all the same: "model_max_length" of real tokenizers is
+     * 10^30. */
+    if (j->root == NULL && json_error_code(&error) == json_error_numeric_overflow)
+        j->root = json_loadb(text, size, flags | JSON_DECODE_INT_AS_REAL, &error);
     if (j->root == NULL)
         BERTH_FAIL_OUT(json_error_code(&error) == json_error_out_of_memory ? BERTH_E_MEMORY : BERTH_E_FORMAT,
                        "%s:%d:%d: not valid JSON: %s", name, error.line, error.column, error.text);

@@ -1,116 +1,85 @@
 /* cmd_vocab.c: `berth vocab`: trains a WordPiece vocabulary from text files.
  *
- * The trainer reads whole lines of files. With --column one column of each *.tsv file is copied to a temporary
- * file first, which has no name left by the time it is read, so nothing stays behind whatever happens.
+ * Files are read through the readers of training files, so what is plain, gzip or zstd, what is not UTF-8 and
+ * what a column holds is judged as everywhere else. Without --input each file is text, a line at a time; with
+ * --column the files whose names say that they have columns are read by them.
  *
  * A vocabulary decides what the ids of every model and packed file made with it mean: one that is there is
  * replaced with --force alone. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "berth/data.h"
 #include "berth/file.h"
 #include "cli/cli_priv.h"
 
-struct column {
-    const char *name; /* as given */
-    bool by_number;
-    int64_t number;
+enum { LEAST_MEMORY = 1 << 20 };
+
+struct vocab {
+    const struct cli_args *args;
+    struct berth_vocab_options options;
+    struct berth_texts_options texts;
+    const char *column;
+    struct berth_vocab *trainer;
+    int64_t files, lines;
 };
 
-/* The `number`-th tab-separated field of a line. */
-static const char *find_field(const char *line, int64_t number, size_t *size) {
-    for (;; number--) {
-        size_t n = strcspn(line, "\t");
-        if (number == 0) {
-            *size = n;
-            return line;
-        }
-        if (line[n] == '\0') return NULL;
-        line += n + 1;
-    }
-}
+/* ------------------------------------------------------------------ options */
 
-/* The number of the column that a header line calls `name`. */
-static berth_status find_column(int64_t *out, const char *header, const char *name, const char *path) {
-    for (int64_t i = 0;; i++) {
-        size_t n = 0;
-        const char *field = find_field(header, i, &n);
-        if (!field) BERTH_FAIL(BERTH_E_FORMAT, "%s:1: the header has no column '%s'", path, name);
-        if (strlen(name) == n && memcmp(field, name, n) == 0) {
-            *out = i;
+/* "512MiB", "2GB", a plain number of bytes. */
+static berth_status read_bytes(const struct cli_args *args, const char *name, int64_t least, int64_t *out) {
+    static const struct {
+        const char *name;
+        int64_t bytes;
+    } units[] = {{"", 1},
+                 {"B", 1},
+                 {"kB", 1000},
+                 {"KB", 1000},
+                 {"KiB", 1 << 10},
+                 {"MB", 1000000},
+                 {"MiB", 1 << 20},
+                 {"GB", 1000000000},
+                 {"GiB", 1 << 30},
+                 {"TB", INT64_C(1000000000000)},
+                 {"TiB", INT64_C(1) << 40}};
+    const char *text = cli_value(args, name);
+    if (text == NULL) return BERTH_OK;
+    size_t digits = strspn(text, "0123456789.");
+    char number[32];
+    double value = 0;
+    if (digits < sizeof number) {
+        memcpy(number, text, digits);
+        number[digits] = '\0';
+        for (size_t i = 0; i < sizeof units / sizeof *units && berth_parse_double(number, &value); i++) {
+            value *= (double)units[i].bytes;
+            if (strcmp(units[i].name, text + digits) != 0 || value < (double)least || value > 1e15) continue;
+            *out = (int64_t)value;
             return BERTH_OK;
         }
     }
+    BERTH_FAIL(BERTH_E_USAGE, "%s: --%s %s: expected a size of at least %lld MiB, such as 512MiB or 2GiB",
+               args->command->name, name, text, (long long)(least >> 20));
 }
 
-static berth_status copy_column(FILE *to, const char *path, const struct column *column) {
-    berth_status status = BERTH_OK;
-    struct cli_lines in = {0};
-    struct cli_window w = {0};
-    int64_t line = 0, number = column->number;
-    BERTH_TRY_OUT(cli_lines_open(&in, path));
-    for (;;) {
-        BERTH_TRY_OUT(cli_lines_window(&in, &w, CLI_WINDOW));
-        if (w.count == 0) break;
-        for (size_t i = 0; i < w.count; i++) {
-            if (++line == 1 && !column->by_number) {
-                BERTH_TRY_OUT(find_column(&number, w.lines[i], column->name, path));
-                continue;
-            }
-            size_t n = 0;
-            const char *field = find_field(w.lines[i], number, &n);
-            if (!field)
-                BERTH_FAIL_OUT(BERTH_E_FORMAT, "%s:%lld: no column %lld in this line", path, (long long)line,
-                               (long long)number);
-            if (fwrite(field, 1, n, to) != n || fputc('\n', to) == EOF)
-                BERTH_FAIL_OUT(BERTH_E_IO, "temporary file: %s", strerror(errno));
-        }
-    }
-out:
-    cli_window_deinit(&w);
-    cli_lines_close(&in);
-    return status;
-}
-
-/* Puts, in place of the *.tsv files, one temporary file without a name that holds their column: read as
- * /dev/fd/N. paths [*count] is cut accordingly. */
-static berth_status extract(FILE **out, const struct column *column, const char **paths, size_t *count,
-                            char fd_path[32]) {
-    size_t kept = 0;
-    *out = tmpfile();
-    if (!*out) BERTH_FAIL(BERTH_E_IO, "temporary file: %s", strerror(errno));
-    for (size_t i = 0; i < *count; i++) {
-        if (berth_glob("*.tsv", paths[i]))
-            BERTH_TRY(copy_column(*out, paths[i], column));
-        else
-            paths[kept++] = paths[i];
-    }
-    if (kept == *count)
-        BERTH_FAIL(BERTH_E_USAGE, "vocab: --column %s: none of the files is a *.tsv", column->name);
-    if (fflush(*out) != 0) BERTH_FAIL(BERTH_E_IO, "temporary file: %s", strerror(errno));
-    snprintf(fd_path, 32, "/dev/fd/%d", fileno(*out));
-    paths[kept++] = fd_path;
-    *count = kept;
-    return BERTH_OK;
-}
-
-static berth_status read_options(const struct cli_args *args, struct berth_vocab_options *o,
-                                 struct column *column) {
+static berth_status read_options(struct vocab *v) {
+    const struct cli_args *args = v->args;
+    struct berth_vocab_options *o = &v->options;
     int lowercase = 0;
-    *o = (struct berth_vocab_options){.size = 0, .min_frequency = 2, .alphabet_limit = 1000, .lowercase = true};
+    *o = (struct berth_vocab_options){
+        .min_frequency = 2, .alphabet_limit = 1000, .lowercase = true, .memory = INT64_C(1) << 30};
     if (!cli_flag(args, "size"))
         BERTH_FAIL(BERTH_E_USAGE, "vocab: --size N is missing: the wanted number of entries");
     if (!cli_flag(args, "out")) BERTH_FAIL(BERTH_E_USAGE, "vocab: --out DIR is missing: the folder to write");
+    if (args->positional_count == 0 && !cli_flag(args, "files"))
+        BERTH_FAIL(BERTH_E_USAGE, "vocab: too few arguments; usage: berth vocab %s", args->command->usage);
     BERTH_TRY(cli_int(args, "size", 10, 10000000, &o->size));
     BERTH_TRY(cli_int(args, "min-frequency", 1, 1000000000, &o->min_frequency));
+    BERTH_TRY(cli_int(args, "alphabet", 1, 0x110000, &o->alphabet_limit));
     BERTH_TRY(cli_choice(args, "lowercase", "true|false", &lowercase));
+    BERTH_TRY(read_bytes(args, "memory", LEAST_MEMORY, &o->memory));
     o->lowercase = lowercase == 0;
-    *column = (struct column){.name = cli_value(args, "column")};
-    column->by_number = column->name && berth_parse_int64(column->name, &column->number);
-    if (column->by_number && column->number < 0)
-        BERTH_FAIL(BERTH_E_USAGE, "vocab: --column %s: columns are numbered from 0", column->name);
+    v->column = cli_value(args, "column");
+    v->texts.encoding = cli_value(args, "encoding");
     return BERTH_OK;
 }
 
@@ -127,32 +96,149 @@ static berth_status check_target(const char *folder, bool force) {
     return status;
 }
 
+/* Temporary files: in --temp, else TMPDIR, else beside the folder to write (the nearest folder above it that is
+ * there already). *out is owned by the caller. */
+static berth_status find_temp(char **out, const struct cli_args *args) {
+    const char *folder = cli_value(args, "temp"), *environment = getenv("TMPDIR");
+    if (folder != NULL && !berth_is_folder(folder))
+        BERTH_FAIL(BERTH_E_USAGE, "vocab: --temp %s: is not a folder", folder);
+    if (folder == NULL && environment != NULL && berth_is_folder(environment)) folder = environment;
+    if (folder != NULL) return berth_path_join(out, folder, "berth-vocab");
+    char *above = NULL;
+    BERTH_TRY(berth_strdup(&above, cli_value(args, "out")));
+    char *slash = NULL;
+    do {
+        slash = strrchr(above, '/');
+        if (slash != NULL) slash[slash == above] = '\0';
+    } while (slash != NULL && slash > above && !berth_is_folder(above));
+    berth_status status = berth_path_join(out, slash != NULL ? above : ".", "berth-vocab");
+    free(above);
+    return status;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+/* The format that a file's name tells, its compression aside; NULL: none with columns. */
+static const char *format_of(const char *path) {
+    static const char *const endings[] = {"", ".gz", ".zst"}, *const formats[] = {"tsv", "csv", "jsonl"};
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
+        for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
+            char pattern[16];
+            snprintf(pattern, sizeof pattern, "*.%s%s", formats[f], endings[e]);
+            if (berth_glob(pattern, path)) return formats[f];
+        }
+    }
+    return NULL;
+}
+
+/* A list of words is its items: what parts them would be dropped, and not split at. */
+static berth_status add_text(struct vocab *v, const char *text, bool list) {
+    if (!list) return berth_vocab_add(v->trainer, text, strlen(text));
+    for (; *text != '\0'; text++) {
+        const char *end = strchrnul(text, BERTH_LIST_END);
+        BERTH_TRY(berth_vocab_add(v->trainer, text, (size_t)(end - text)));
+        text = end;
+        if (*end == '\0') break;
+    }
+    return BERTH_OK;
+}
+
+static berth_status read_file(struct vocab *v, const char *path) {
+    berth_status status = BERTH_OK;
+    struct berth_texts_options o = v->texts;
+    struct berth_texts *texts = NULL;
+    const struct berth_row *row = NULL;
+    int64_t number = 0;
+    o.format = cli_value(v->args, "input");
+    if (o.format == NULL && v->column != NULL) o.format = format_of(path);
+    if (o.format != NULL) o.text = v->column;
+    o.no_header =
+        v->column != NULL && berth_parse_int64(v->column, &number); /* by number: from the first line on */
+    BERTH_TRY(berth_texts_open(&texts, path, &o));
+    for (;;) {
+        BERTH_TRY_OUT(berth_texts_next(texts, &row));
+        if (row == NULL) break;
+        status = add_text(v, row->text, row->pre_split);
+        if (status == BERTH_OK && row->text_pair != NULL) status = add_text(v, row->text_pair, row->pre_split);
+        if (status != BERTH_OK) {
+            berth_error_context(status, "%s:%lld", path, (long long)row->line);
+            goto out;
+        }
+        v->lines++;
+    }
+    v->files++;
+out:
+    berth_texts_close(texts);
+    return status;
+}
+
+/* The files that --files lists, one path a line. */
+static berth_status read_listed(struct vocab *v, const char *list) {
+    berth_status status = BERTH_OK;
+    struct cli_lines in = {0};
+    struct cli_window w = {0};
+    BERTH_TRY_OUT(cli_lines_open(&in, list));
+    for (;;) {
+        BERTH_TRY_OUT(cli_lines_window(&in, &w, CLI_WINDOW));
+        if (w.count == 0) break;
+        for (size_t i = 0; i < w.count; i++)
+            if (w.lines[i][0] != '\0') BERTH_TRY_OUT(read_file(v, w.lines[i]));
+    }
+out:
+    cli_window_deinit(&w);
+    cli_lines_close(&in);
+    return status;
+}
+
+static berth_status read_all(struct vocab *v) {
+    const struct cli_args *args = v->args;
+    bool columns = v->column == NULL || cli_flag(args, "input") || cli_flag(args, "files");
+    for (int i = 0; i < args->positional_count; i++)
+        columns = columns || format_of(args->positional[i]) != NULL;
+    if (!columns)
+        BERTH_FAIL(BERTH_E_USAGE,
+                   "vocab: --column %s: none of the files is a *.tsv, *.csv or *.jsonl; say what they "
+                   "are with --input",
+                   v->column);
+    for (int i = 0; i < args->positional_count; i++)
+        BERTH_TRY(read_file(v, args->positional[i]));
+    return cli_flag(args, "files") ? read_listed(v, cli_value(args, "files")) : BERTH_OK;
+}
+
+/* ------------------------------------------------------------------ the command */
+
 static berth_status run(const struct cli_args *args) {
     berth_status status = BERTH_OK;
-    struct berth_vocab_options o;
-    struct column column;
+    struct vocab v = {.args = args};
     struct berth_tokenizer *t = NULL;
-    FILE *extracted = NULL;
-    char fd_path[32];
-    const char **files = NULL;
-    size_t count = (size_t)args->positional_count;
-    BERTH_TRY(read_options(args, &o, &column));
+    char *temp = NULL;
+    BERTH_TRY(read_options(&v));
     const char *folder = cli_value(args, "out");
     BERTH_TRY(check_target(folder, cli_flag(args, "force")));
-    BERTH_TRY_OUT(berth_calloc(&files, count, sizeof files[0]));
-    memcpy(files, args->positional, count * sizeof files[0]);
-    if (column.name) BERTH_TRY_OUT(extract(&extracted, &column, files, &count, fd_path));
-    BERTH_TRY_OUT(berth_vocab_train(&t, files, count, &o));
+    BERTH_TRY_OUT(find_temp(&temp, args));
+    v.options.temp = temp;
+    BERTH_TRY_OUT(berth_vocab_create(&v.trainer, &v.options));
+    BERTH_TRY_OUT(read_all(&v));
+    status = berth_vocab_finish(v.trainer, &t);
+    if (status != BERTH_OK) {
+        berth_error_context(status, "%lld files, %lld texts", (long long)v.files, (long long)v.lines);
+        goto out;
+    }
+    struct berth_vocab_spilled s = berth_vocab_spilled(v.trainer);
+    if (s.files > 0)
+        berth_log(BERTH_LOG_INFO,
+                  "more than the memory allowed: %lld temporary files, %lld merges of words, %.1f MB",
+                  (long long)s.files, (long long)s.passes, (double)s.bytes / 1e6);
     BERTH_TRY_OUT(berth_make_folders(folder));
     BERTH_TRY_OUT(berth_tokenizer_save(t, folder));
-    if ((int64_t)berth_tokenizer_size(t) < o.size)
+    if ((int64_t)berth_tokenizer_size(t) < v.options.size)
         cli_console_line("berth: note: the text gives %zu entries, fewer than the %lld asked for",
-                         berth_tokenizer_size(t), (long long)o.size);
+                         berth_tokenizer_size(t), (long long)v.options.size);
     BERTH_TRY_OUT(cli_out_f("%s/vocab.txt\t%zu\n", folder, berth_tokenizer_size(t)));
 out:
-    if (extracted) fclose(extracted);
-    free(files);
     berth_tokenizer_free(t);
+    berth_vocab_free(v.trainer);
+    free(temp);
     return status;
 }
 
@@ -162,20 +248,29 @@ static const struct cli_option options[] = {
     {"force", NULL, "replace a vocabulary that is there"},
     {"lowercase", "true|false", "lower-case and strip accents (default true)"},
     {"min-frequency", "N", "pairs seen less often are not merged (default 2)"},
+    {"alphabet", "N", "single characters kept, the most frequent ones (default 1000)"},
+    {"files", "LIST", "a file with one path a line (-: standard input): as many files as you like"},
     {"column", "NAME|K",
-     "of *.tsv files this column alone: by the header's name, or K from 0 without a header"},
+     "of *.tsv, *.csv, *.jsonl this column alone: by the header's name, or K from 0 without a header"},
+    {"input", "FORMAT", "what all files are: tsv, csv, jsonl, conll, seqfiles, lines, text"},
+    {"encoding", "ENCODING", "strict (default), replace, windows-1252"},
+    {"memory", "SIZE", "for words and training, 512MiB or 2GiB (default 1GiB); what is beyond it goes to disk"},
+    {"temp", "DIR", "folder of temporary files (default: TMPDIR, else beside DIR of --out)"},
     {NULL, NULL, NULL},
 };
 
 const struct cli_command cli_vocab = {
     .name = "vocab",
-    .usage = "FILE... --size N --out DIR [--lowercase true|false] [--min-frequency N] [--column NAME|K] [--force]",
+    .usage = "FILE... --size N --out DIR [--lowercase true|false] [--min-frequency N] [--column NAME|K] "
+             "[--memory SIZE] [--force] [...]",
     .summary = "train a WordPiece vocabulary from text files",
     .details =
-        "Trains a WordPiece vocabulary on all text of the files and writes it as a folder that `vocab:` of a\n"
-        "configuration and `berth tokenize` understand. The same files give the same vocabulary.",
+        "Trains a WordPiece vocabulary on all text of the files (plain, gzip or zstd; - is standard input) "
+        "and\n"
+        "writes it as a folder that `vocab:` of a configuration, `berth tokenize` and the reference library\n"
+        "understand. The same texts give the same vocabulary, whatever their order and the memory allowed.",
     .options = options,
-    .min_positional = 1,
+    .min_positional = 0,
     .max_positional = -1,
     .run = run,
 };

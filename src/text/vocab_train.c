@@ -7,22 +7,13 @@
  *
  *     order of ids: special tokens | alphabet by code point | "##" alphabet by code point | merges
  *
- * Pairs know the words they stand in, and a heap holds them by count. An entry whose count is no longer true is
- * put back with the true one when it comes up (counts mostly fall). Equal counts: the pair whose first, then
- * second piece comes earlier bytewise, so the result depends on nothing but the text. */
+ * A word is what the tokenizer would cut: normalised, split at white space and punctuation. Words are read in
+ * the order of their bytes, so nothing depends on the order of the texts. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "text/unicode_tables.h"
 #include "text/vocab_priv.h"
-
-struct pair {
-    int32_t left, right; /* symbols: indices of the vocabulary */
-    int64_t count;
-    int32_t *words; /* where it was ever made; may be out of date, may repeat */
-    size_t word_count, word_capacity;
-    int64_t touched; /* number of the last merge that raised it */
-};
 
 struct row {        /* a word */
     size_t first;   /* into symbols */
@@ -30,146 +21,107 @@ struct row {        /* a word */
     int64_t count;
 };
 
-struct heap_entry {
-    int64_t count;
-    int32_t pair;
-};
-
-struct trainer {
+struct berth_vocab {
+    struct berth_vocab_options options;
+    char *temp; /* owned */
+    struct vocab_memory memory;
+    struct berth_tokenizer *cutter; /* without a vocabulary: it only cuts words */
+    struct berth_encoding work;
+    struct text_map words; /* counted since the last spill */
+    struct vocab_runs runs;
+    /* training */
     struct text_map vocab; /* symbols: text, value unused */
-    struct row *rows;
+    struct vocab_array rows;
     size_t row_count;
-    int32_t *symbols;
-    struct pair *pairs;
-    size_t pair_count, pair_capacity;
-    int32_t *slots; /* pair + 1 by hash of (left, right) */
-    size_t slot_count;
-    struct heap_entry *heap;
-    size_t heap_count, heap_capacity;
-    int32_t *raised; /* pairs raised by the present merge */
-    size_t raised_count, raised_capacity;
-    int64_t merge;
+    struct vocab_array symbols; /* int32: the rows', back to back */
+    struct vocab_pairs pairs;
 };
 
-/* ------------------------------------------------------------------ pairs */
+/* ------------------------------------------------------------------ counting */
 
-static size_t pair_hash(int32_t left, int32_t right) {
-    uint64_t x = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    x = (x ^ x >> 31) * 0x9E3779B97F4A7C15u;
-    return (size_t)(x ^ x >> 29);
+berth_status berth_vocab_create(struct berth_vocab **out, const struct berth_vocab_options *options) {
+    berth_status status = BERTH_OK;
+    struct berth_vocab *v = NULL;
+    *out = NULL;
+    if (options->size < 1 || options->size > INT32_MAX / 2)
+        BERTH_FAIL(BERTH_E_USAGE, "vocabulary size %lld, expected 1 to 2^30", (long long)options->size);
+    BERTH_TRY(berth_calloc(&v, 1, sizeof *v));
+    v->options = *options;
+    v->memory.limit = options->memory;
+    berth_encoding_init(&v->work);
+    text_map_init(&v->words);
+    text_map_init(&v->vocab);
+    vocab_runs_init(&v->runs);
+    vocab_array_init(&v->rows, sizeof(struct row));
+    vocab_array_init(&v->symbols, sizeof(int32_t));
+    vocab_pairs_init(&v->pairs, &v->memory, &v->vocab);
+    struct berth_tokenizer_options cut = tokenizer_default_options();
+    cut.lowercase = options->lowercase;
+    BERTH_TRY_OUT(berth_strdup(&v->temp, options->temp != NULL ? options->temp : "berth-vocab"));
+    v->memory.temp = v->temp;
+    BERTH_TRY_OUT(berth_calloc(&v->cutter, 1, sizeof *v->cutter));
+    tokenizer_set_options(v->cutter, &cut);
+    *out = v;
+    v = NULL;
+out:
+    berth_vocab_free(v);
+    return status;
 }
 
-static berth_status enlarge_pairs(struct trainer *tr) {
-    size_t slot_count = tr->slot_count == 0 ? 4096 : tr->slot_count * 2;
-    int32_t *slots = NULL;
-    BERTH_TRY(berth_calloc(&slots, slot_count, sizeof *slots));
-    for (size_t i = 0; i < tr->pair_count; i++) {
-        size_t at = pair_hash(tr->pairs[i].left, tr->pairs[i].right) & (slot_count - 1);
-        while (slots[at] != 0)
-            at = (at + 1) & (slot_count - 1);
-        slots[at] = (int32_t)i + 1;
-    }
-    free(tr->slots);
-    tr->slots = slots;
-    tr->slot_count = slot_count;
+void berth_vocab_free(struct berth_vocab *v) {
+    if (v == NULL) return;
+    vocab_pairs_deinit(&v->pairs);
+    vocab_array_deinit(&v->memory, &v->rows);
+    vocab_array_deinit(&v->memory, &v->symbols);
+    vocab_runs_deinit(&v->runs);
+    text_map_deinit(&v->vocab);
+    text_map_deinit(&v->words);
+    berth_encoding_deinit(&v->work);
+    free(v->cutter);
+    free(v->temp);
+    free(v);
+}
+
+/* Half the budget is the map's: growing it needs the old one and the new. */
+static berth_status count_word(void *user, const char *word, size_t size) {
+    struct berth_vocab *v = user;
+    size_t index = 0;
+    if (v->memory.limit > 0 && v->words.count > 0 && text_map_bytes(&v->words) > v->memory.limit / 2)
+        BERTH_TRY(vocab_runs_spill(&v->runs, &v->memory, &v->words));
+    BERTH_TRY(text_map_at(&v->words, word, size, &index));
+    v->words.entries[index].value++;
     return BERTH_OK;
 }
 
-static berth_status pair_at(struct trainer *tr, int32_t left, int32_t right, int32_t *out) {
-    if ((tr->pair_count + 1) * 2 > tr->slot_count) BERTH_TRY(enlarge_pairs(tr));
-    size_t at = pair_hash(left, right) & (tr->slot_count - 1);
-    for (; tr->slots[at] != 0; at = (at + 1) & (tr->slot_count - 1)) {
-        const struct pair *p = &tr->pairs[tr->slots[at] - 1];
-        if (p->left == left && p->right == right) {
-            *out = tr->slots[at] - 1;
-            return BERTH_OK;
-        }
+berth_status berth_vocab_add(struct berth_vocab *v, const char *text, size_t size) {
+    return pretokenize_words(v->cutter, &v->work, text, size, count_word, v);
+}
+
+struct berth_vocab_spilled berth_vocab_spilled(const struct berth_vocab *v) {
+    return (struct berth_vocab_spilled){.files = v->memory.files,
+                                        .runs = (int64_t)v->runs.count,
+                                        .passes = v->runs.passes,
+                                        .bytes = v->runs.size};
+}
+
+/* Words from the map where all fit into it, else from the one merged run. */
+static void read_words(const struct berth_vocab *v, struct vocab_reader *r) {
+    if (v->runs.count > 0)
+        vocab_reader_run(r, v->runs.fd, v->runs.list[0]);
+    else
+        vocab_reader_map(r, &v->words);
+}
+
+static berth_status end_counting(struct berth_vocab *v) {
+    if (v->runs.count == 0) {
+        text_map_sort(&v->words);
+        return BERTH_OK;
     }
-    if (tr->pair_count >= INT32_MAX / 2) BERTH_FAIL(BERTH_E_MEMORY, "more than 2^30 pairs of pieces");
-    BERTH_TRY(berth_grow(&tr->pairs, &tr->pair_capacity, tr->pair_count + 1, sizeof *tr->pairs));
-    *out = (int32_t)tr->pair_count;
-    tr->pairs[tr->pair_count++] = (struct pair){.left = left, .right = right, .touched = -1};
-    tr->slots[at] = *out + 1;
-    return BERTH_OK;
+    if (v->words.count > 0) BERTH_TRY(vocab_runs_spill(&v->runs, &v->memory, &v->words));
+    return vocab_runs_merge(&v->runs, &v->memory);
 }
 
-/* Adds a word's count to a pair; notes the word, and the pair as raised. */
-static berth_status raise_pair(struct trainer *tr, int32_t index, int64_t count, int32_t word) {
-    struct pair *p = &tr->pairs[index];
-    p->count += count;
-    if (p->word_count == 0 || p->words[p->word_count - 1] != word) {
-        BERTH_TRY(berth_grow(&p->words, &p->word_capacity, p->word_count + 1, sizeof *p->words));
-        p->words[p->word_count++] = word;
-    }
-    if (p->touched == tr->merge) return BERTH_OK;
-    p->touched = tr->merge;
-    BERTH_TRY(berth_grow(&tr->raised, &tr->raised_capacity, tr->raised_count + 1, sizeof *tr->raised));
-    tr->raised[tr->raised_count++] = index;
-    return BERTH_OK;
-}
-
-/* ------------------------------------------------------------------ heap */
-
-/* Whether a comes out before b. */
-static bool before(const struct trainer *tr, struct heap_entry a, struct heap_entry b) {
-    if (a.count != b.count) return a.count > b.count;
-    const struct pair *p = &tr->pairs[a.pair], *q = &tr->pairs[b.pair];
-    const struct text_entry *symbols = tr->vocab.entries;
-    int order = strcmp(symbols[p->left].text, symbols[q->left].text);
-    if (order == 0) order = strcmp(symbols[p->right].text, symbols[q->right].text);
-    return order < 0;
-}
-
-static berth_status heap_push(struct trainer *tr, struct heap_entry entry) {
-    BERTH_TRY(berth_grow(&tr->heap, &tr->heap_capacity, tr->heap_count + 1, sizeof *tr->heap));
-    size_t at = tr->heap_count++;
-    while (at > 0 && before(tr, entry, tr->heap[(at - 1) / 2])) {
-        tr->heap[at] = tr->heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    tr->heap[at] = entry;
-    return BERTH_OK;
-}
-
-static struct heap_entry heap_pop(struct trainer *tr) {
-    struct heap_entry top = tr->heap[0], last = tr->heap[--tr->heap_count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= tr->heap_count) break;
-        if (child + 1 < tr->heap_count && before(tr, tr->heap[child + 1], tr->heap[child])) child++;
-        if (!before(tr, tr->heap[child], last)) break;
-        tr->heap[at] = tr->heap[child];
-        at = child;
-    }
-    tr->heap[at] = last;
-    return top;
-}
-
-static berth_status push_raised(struct trainer *tr) {
-    for (size_t i = 0; i < tr->raised_count; i++)
-        BERTH_TRY(heap_push(tr, (struct heap_entry){tr->pairs[tr->raised[i]].count, tr->raised[i]}));
-    tr->raised_count = 0;
-    return BERTH_OK;
-}
-
-/* The best pair with its true count; false when none is left. */
-static berth_status next_pair(struct trainer *tr, int32_t *out, bool *found) {
-    *found = false;
-    while (tr->heap_count > 0) {
-        struct heap_entry top = heap_pop(tr);
-        int64_t count = tr->pairs[top.pair].count;
-        if (count == top.count && count > 0) {
-            *out = top.pair;
-            *found = true;
-            return BERTH_OK;
-        }
-        if (count > 0 && count < top.count) BERTH_TRY(heap_push(tr, (struct heap_entry){count, top.pair}));
-    }
-    return BERTH_OK;
-}
-
-/* ------------------------------------------------------------------ start */
+/* ------------------------------------------------------------------ alphabet */
 
 struct letter {
     uint32_t code;
@@ -189,18 +141,23 @@ static int by_code(const void *a, const void *b) {
 }
 
 /* Letters of all words, the `limit` most frequent, by code point. *out is owned by the caller. */
-static berth_status find_alphabet(const struct text_map *words, size_t limit, struct letter **out,
+static berth_status find_alphabet(const struct berth_vocab *v, size_t limit, struct letter **out,
                                   size_t *out_count) {
+    berth_status status = BERTH_OK;
     struct letter *all = NULL;
+    struct vocab_reader reader;
+    struct vocab_word w;
     size_t count = 0;
-    BERTH_TRY(berth_calloc(&all, 0x110000, sizeof *all));
-    for (size_t i = 0; i < words->count; i++) {
-        const struct text_entry *w = &words->entries[i];
-        for (size_t at = 0, length = 0; at < w->size; at += length) {
+    read_words(v, &reader);
+    BERTH_TRY_OUT(berth_calloc(&all, 0x110000, sizeof *all));
+    for (bool more = true;;) {
+        BERTH_TRY_OUT(vocab_reader_next(&reader, &w, &more));
+        if (!more) break;
+        for (size_t at = 0, length = 0; at < w.size; at += length) {
             bool valid = false;
-            uint32_t code = berth_utf8_decode(w->text + at, w->size - at, &length, &valid);
+            uint32_t code = berth_utf8_decode(w.text + at, w.size - at, &length, &valid);
             all[code].code = code;
-            all[code].count += w->value;
+            all[code].count += w.count;
             all[code].later |= at > 0;
         }
     }
@@ -211,10 +168,14 @@ static berth_status find_alphabet(const struct text_map *words, size_t limit, st
     qsort(all, count, sizeof *all, by_code);
     *out = all;
     *out_count = count;
-    return BERTH_OK;
+    all = NULL;
+out:
+    free(all);
+    vocab_reader_deinit(&reader);
+    return status;
 }
 
-static berth_status add_symbol(struct trainer *tr, const char *prefix, const char *text, size_t size,
+static berth_status add_symbol(struct berth_vocab *v, const char *prefix, const char *text, size_t size,
                                int32_t *out) {
     struct berth_str name;
     size_t index = 0;
@@ -222,83 +183,100 @@ static berth_status add_symbol(struct trainer *tr, const char *prefix, const cha
     berth_str_add(&name, prefix);
     berth_str_addn(&name, text, size);
     berth_status status = name.failed ? berth_error_set(BERTH_E_MEMORY, __FILE__, __LINE__, "out of memory")
-                                      : text_map_at(&tr->vocab, name.data, name.length, &index);
+                                      : text_map_at(&v->vocab, name.data, name.length, &index);
     berth_str_deinit(&name);
     *out = (int32_t)index;
     return status;
 }
 
 /* Special tokens, the alphabet, the alphabet behind "##". first_of/later_of [0x110000] receive symbols + 1. */
-static berth_status add_alphabet(struct trainer *tr, const struct letter *letters, size_t count,
+static berth_status add_alphabet(struct berth_vocab *v, const struct letter *letters, size_t count,
                                  int32_t *first_of, int32_t *later_of) {
     int32_t symbol = 0;
     char bytes[4];
     for (int i = 0; i < SPECIAL_COUNT; i++)
-        BERTH_TRY(add_symbol(tr, "", special_default_names[i], strlen(special_default_names[i]), &symbol));
+        BERTH_TRY(add_symbol(v, "", special_default_names[i], strlen(special_default_names[i]), &symbol));
     for (size_t i = 0; i < count; i++) {
-        BERTH_TRY(add_symbol(tr, "", bytes, berth_utf8_encode(bytes, letters[i].code), &symbol));
+        BERTH_TRY(add_symbol(v, "", bytes, berth_utf8_encode(bytes, letters[i].code), &symbol));
         first_of[letters[i].code] = symbol + 1;
     }
     for (size_t i = 0; i < count; i++) {
         if (!letters[i].later) continue;
-        BERTH_TRY(add_symbol(tr, "##", bytes, berth_utf8_encode(bytes, letters[i].code), &symbol));
+        BERTH_TRY(add_symbol(v, "##", bytes, berth_utf8_encode(bytes, letters[i].code), &symbol));
         later_of[letters[i].code] = symbol + 1;
     }
     return BERTH_OK;
 }
 
-/* Rows of symbols for all words. */
-static berth_status add_rows(struct trainer *tr, const struct text_map *words, const int32_t *first_of,
-                             const int32_t *later_of) {
-    size_t total = 0, used = 0;
-    for (size_t i = 0; i < words->count; i++)
-        total += words->entries[i].size;
-    if (words->count > INT32_MAX) BERTH_FAIL(BERTH_E_MEMORY, "more than 2^31 distinct words");
-    BERTH_TRY(berth_calloc(&tr->symbols, total, sizeof *tr->symbols));
-    BERTH_TRY(berth_calloc(&tr->rows, words->count, sizeof *tr->rows));
-    tr->row_count = words->count;
-    for (size_t i = 0; i < words->count; i++) {
-        const struct text_entry *w = &words->entries[i];
-        struct row *row = &tr->rows[i];
-        *row = (struct row){.first = used, .count = w->value};
-        for (size_t at = 0, length = 0; at < w->size; at += length) {
-            bool valid = false;
-            uint32_t code = berth_utf8_decode(w->text + at, w->size - at, &length, &valid);
-            int32_t symbol = (at == 0 ? first_of : later_of)[code];
-            if (symbol > 0) tr->symbols[used++] = symbol - 1;
-        }
-        row->length = (int32_t)(used - row->first);
-        for (int32_t k = 0; k + 1 < row->length; k++) {
-            const int32_t *s = tr->symbols + row->first + k;
-            int32_t pair = 0;
-            BERTH_TRY(pair_at(tr, s[0], s[1], &pair));
-            BERTH_TRY(raise_pair(tr, pair, row->count, (int32_t)i));
-        }
+/* ------------------------------------------------------------------ rows */
+
+/* The word's symbols behind those of the words before; words of one symbol have nothing to merge and are left
+ * out. */
+static berth_status add_row(struct berth_vocab *v, const struct vocab_word *w, const int32_t *first_of,
+                            const int32_t *later_of, size_t *used) {
+    BERTH_TRY(vocab_array_grow(&v->memory, &v->symbols, *used + w->size));
+    int32_t *symbols = v->symbols.data;
+    size_t first = *used;
+    for (size_t at = 0, length = 0; at < w->size; at += length) {
+        bool valid = false;
+        uint32_t code = berth_utf8_decode(w->text + at, w->size - at, &length, &valid);
+        int32_t symbol = (at == 0 ? first_of : later_of)[code];
+        if (symbol > 0) symbols[(*used)++] = symbol - 1;
     }
-    return push_raised(tr);
+    if (*used - first < 2) {
+        *used = first;
+        return BERTH_OK;
+    }
+    if (v->row_count >= INT32_MAX) BERTH_FAIL(BERTH_E_MEMORY, "more than 2^31 distinct words");
+    BERTH_TRY(vocab_array_grow(&v->memory, &v->rows, v->row_count + 1));
+    struct row *row = (struct row *)v->rows.data + v->row_count;
+    *row = (struct row){.first = first, .length = (int32_t)(*used - first), .count = w->count};
+    for (int32_t k = 0; k + 1 < row->length; k++) {
+        int32_t pair = 0;
+        BERTH_TRY(vocab_pair_at(&v->pairs, symbols[first + (size_t)k], symbols[first + (size_t)k + 1], &pair));
+        BERTH_TRY(vocab_pair_raise(&v->pairs, pair, row->count, (int32_t)v->row_count));
+    }
+    v->row_count++;
+    return BERTH_OK;
+}
+
+static berth_status add_rows(struct berth_vocab *v, const int32_t *first_of, const int32_t *later_of) {
+    berth_status status = BERTH_OK;
+    struct vocab_reader reader;
+    struct vocab_word w;
+    size_t used = 0;
+    read_words(v, &reader);
+    for (bool more = true;;) {
+        BERTH_TRY_OUT(vocab_reader_next(&reader, &w, &more));
+        if (!more) break;
+        BERTH_TRY_OUT(add_row(v, &w, first_of, later_of, &used));
+    }
+    BERTH_TRY_OUT(vocab_pairs_settle(&v->pairs));
+out:
+    vocab_reader_deinit(&reader);
+    return status;
 }
 
 /* ------------------------------------------------------------------ merging */
 
 /* Counts of the row's pairs fall by its count (they come back where they still stand). */
-static berth_status lower_row(struct trainer *tr, const struct row *row) {
-    const int32_t *s = tr->symbols + row->first;
+static berth_status lower_row(struct berth_vocab *v, const struct row *row, const int32_t *s) {
     for (int32_t k = 0; k + 1 < row->length; k++) {
         int32_t pair = 0;
-        BERTH_TRY(pair_at(tr, s[k], s[k + 1], &pair));
-        tr->pairs[pair].count -= row->count;
+        BERTH_TRY(vocab_pair_at(&v->pairs, s[k], s[k + 1], &pair));
+        vocab_pair_of(&v->pairs, pair)->count -= row->count;
     }
     return BERTH_OK;
 }
 
-static berth_status merge_row(struct trainer *tr, int32_t word, int32_t left, int32_t right, int32_t made) {
-    struct row *row = &tr->rows[word];
-    int32_t *s = tr->symbols + row->first, kept = 0;
+static berth_status merge_row(struct berth_vocab *v, int32_t word, int32_t left, int32_t right, int32_t made) {
+    struct row *row = (struct row *)v->rows.data + word;
+    int32_t *s = (int32_t *)v->symbols.data + row->first, kept = 0;
     bool there = false;
     for (int32_t k = 0; k + 1 < row->length && !there; k++)
         there = s[k] == left && s[k + 1] == right;
     if (!there) return BERTH_OK;
-    BERTH_TRY(lower_row(tr, row));
+    BERTH_TRY(lower_row(v, row, s));
     for (int32_t k = 0; k < row->length; k++) {
         bool here = s[k] == left && k + 1 < row->length && s[k + 1] == right;
         s[kept++] = here ? made : s[k];
@@ -307,52 +285,50 @@ static berth_status merge_row(struct trainer *tr, int32_t word, int32_t left, in
     row->length = kept;
     for (int32_t k = 0; k + 1 < kept; k++) {
         int32_t pair = 0;
-        BERTH_TRY(pair_at(tr, s[k], s[k + 1], &pair));
+        BERTH_TRY(vocab_pair_at(&v->pairs, s[k], s[k + 1], &pair));
         if (s[k] == made || s[k + 1] == made) {
-            BERTH_TRY(raise_pair(tr, pair, row->count, word));
+            BERTH_TRY(vocab_pair_raise(&v->pairs, pair, row->count, word));
         } else {
-            tr->pairs[pair].count += row->count;
+            vocab_pair_of(&v->pairs, pair)->count += row->count;
         }
     }
     return BERTH_OK;
 }
 
-static berth_status merge_pair(struct trainer *tr, int32_t index) {
-    struct pair pair = tr->pairs[index];
-    const char *right = tr->vocab.entries[pair.right].text;
+static berth_status merge_pair(struct berth_vocab *v, int32_t index) {
+    struct vocab_pair pair = *vocab_pair_of(&v->pairs, index);
+    const char *right = v->vocab.entries[pair.right].text;
     if (strncmp(right, "##", 2) == 0) right += 2;
     int32_t made = 0;
-    BERTH_TRY(add_symbol(tr, tr->vocab.entries[pair.left].text, right, strlen(right), &made));
-    tr->merge++;
-    tr->pairs[index].words = NULL; /* ours for the while: the array of pairs may move */
-    tr->pairs[index].word_count = tr->pairs[index].word_capacity = 0;
-    berth_status status = BERTH_OK;
-    for (size_t i = 0; i < pair.word_count && status == BERTH_OK; i++)
-        status = merge_row(tr, pair.words[i], pair.left, pair.right, made);
-    free(pair.words);
-    BERTH_TRY(status);
-    return push_raised(tr);
+    BERTH_TRY(add_symbol(v, v->vocab.entries[pair.left].text, right, strlen(right), &made));
+    for (int64_t chunk = vocab_pair_take_words(&v->pairs, index); chunk >= 0;
+         chunk = vocab_chunk_free(&v->pairs, chunk)) {
+        int32_t count = vocab_chunk_count(&v->pairs, chunk);
+        for (int32_t i = 0; i < count; i++)
+            BERTH_TRY(merge_row(v, vocab_chunk_word(&v->pairs, chunk, i), pair.left, pair.right, made));
+    }
+    return vocab_pairs_settle(&v->pairs);
 }
 
 /* ------------------------------------------------------------------ the whole */
 
-static berth_status start(struct trainer *tr, const struct text_map *words,
-                          const struct berth_vocab_options *options) {
+static berth_status start(struct berth_vocab *v) {
     berth_status status = BERTH_OK;
     struct letter *letters = NULL;
     int32_t *first_of = NULL, *later_of = NULL;
     size_t count = 0;
-    size_t limit = (size_t)(options->alphabet_limit > 0 ? options->alphabet_limit : 1000);
-    BERTH_TRY_OUT(find_alphabet(words, limit, &letters, &count));
+    size_t limit = (size_t)(v->options.alphabet_limit > 0 ? v->options.alphabet_limit : 1000);
+    BERTH_TRY_OUT(find_alphabet(v, limit, &letters, &count));
+    if (count == 0) BERTH_FAIL_OUT(BERTH_E_FORMAT, "no words to train a vocabulary from");
     BERTH_TRY_OUT(berth_calloc(&first_of, 0x110000, sizeof *first_of));
     BERTH_TRY_OUT(berth_calloc(&later_of, 0x110000, sizeof *later_of));
-    BERTH_TRY_OUT(add_alphabet(tr, letters, count, first_of, later_of));
-    if (tr->vocab.count > (size_t)options->size)
+    BERTH_TRY_OUT(add_alphabet(v, letters, count, first_of, later_of));
+    if (v->vocab.count > (size_t)v->options.size)
         BERTH_FAIL_OUT(BERTH_E_USAGE,
                        "vocabulary size %lld is too small: special tokens and an alphabet of %zu characters "
                        "already need %zu; raise the size or lower the alphabet's limit",
-                       (long long)options->size, count, tr->vocab.count);
-    BERTH_TRY_OUT(add_rows(tr, words, first_of, later_of));
+                       (long long)v->options.size, count, v->vocab.count);
+    BERTH_TRY_OUT(add_rows(v, first_of, later_of));
 out:
     free(letters);
     free(first_of);
@@ -360,19 +336,7 @@ out:
     return status;
 }
 
-static void trainer_deinit(struct trainer *tr) {
-    for (size_t i = 0; i < tr->pair_count; i++)
-        free(tr->pairs[i].words);
-    free(tr->pairs);
-    free(tr->slots);
-    free(tr->heap);
-    free(tr->raised);
-    free(tr->rows);
-    free(tr->symbols);
-    text_map_deinit(&tr->vocab);
-}
-
-static berth_status finish(struct berth_tokenizer **out, const struct text_map *vocab, bool lowercase) {
+static berth_status make_tokenizer(struct berth_tokenizer **out, const struct text_map *vocab, bool lowercase) {
     berth_status status = BERTH_OK;
     struct tokenizer_parts parts;
     tokenizer_parts_init(&parts);
@@ -385,30 +349,23 @@ out:
     return status;
 }
 
-berth_status berth_vocab_train(struct berth_tokenizer **out, const char *const *files, size_t file_count,
-                               const struct berth_vocab_options *options) {
-    berth_status status = BERTH_OK;
-    struct trainer tr = {0};
-    struct text_map words;
-    int64_t min_frequency = options->min_frequency > 0 ? options->min_frequency : 2;
-    text_map_init(&tr.vocab);
-    text_map_init(&words);
-    if (options->size < 1 || options->size > INT32_MAX / 2)
-        BERTH_FAIL_OUT(BERTH_E_USAGE, "vocabulary size %lld, expected 1 to 2^30", (long long)options->size);
-    BERTH_TRY_OUT(vocab_count_words(&words, files, file_count, options->lowercase));
-    if (words.count == 0)
-        BERTH_FAIL_OUT(BERTH_E_FORMAT, "no words in %zu files to train a vocabulary from", file_count);
-    BERTH_TRY_OUT(start(&tr, &words, options));
-    while (tr.vocab.count < (size_t)options->size) {
+berth_status berth_vocab_finish(struct berth_vocab *v, struct berth_tokenizer **out) {
+    int64_t min_frequency = v->options.min_frequency > 0 ? v->options.min_frequency : 2;
+    BERTH_ASSERT(v->vocab.count == 0); /* once */
+    BERTH_TRY(end_counting(v));
+    int64_t held = text_map_bytes(&v->words); /* until rows of symbols have taken its place */
+    v->memory.used += held;
+    berth_status status = start(v);
+    v->memory.used -= held;
+    text_map_deinit(&v->words);
+    text_map_init(&v->words);
+    BERTH_TRY(status);
+    while (v->vocab.count < (size_t)v->options.size) {
         int32_t pair = 0;
         bool found = false;
-        BERTH_TRY_OUT(next_pair(&tr, &pair, &found));
-        if (!found || tr.pairs[pair].count < min_frequency) break;
-        BERTH_TRY_OUT(merge_pair(&tr, pair));
+        BERTH_TRY(vocab_pairs_best(&v->pairs, &pair, &found));
+        if (!found || vocab_pair_of(&v->pairs, pair)->count < min_frequency) break;
+        BERTH_TRY(merge_pair(v, pair));
     }
-    BERTH_TRY_OUT(finish(out, &tr.vocab, options->lowercase));
-out:
-    text_map_deinit(&words);
-    trainer_deinit(&tr);
-    return status;
+    return make_tokenizer(out, &v->vocab, v->options.lowercase);
 }

@@ -1,8 +1,4 @@
-/* vocab_words.c: how often each word stands in the training files, and the map from text to number under it.
- *
- * Files are read line by line; memory holds the distinct words only. A word is what the tokenizer would cut:
- * normalised, split at white space and punctuation. */
-#include <errno.h>
+/* vocab_words.c: the map from text to number under vocabulary training. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,39 +52,8 @@ berth_status text_map_at(struct text_map *m, const char *text, size_t size, size
     return BERTH_OK;
 }
 
-static berth_status count_word(void *user, const char *word, size_t size) {
-    struct text_map *words = user;
-    size_t index = 0;
-    BERTH_TRY(text_map_at(words, word, size, &index));
-    words->entries[index].value++;
-    return BERTH_OK;
-}
-
-static berth_status count_file(struct text_map *words, const struct berth_tokenizer *cutter,
-                               struct berth_encoding *work, const char *path) {
-    berth_status status = BERTH_OK;
-    char *line = NULL;
-    size_t capacity = 0;
-    int64_t number = 0;
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) BERTH_FAIL_OUT(BERTH_E_IO, "%s: %s", path, strerror(errno));
-    for (;;) {
-        errno = 0;
-        ssize_t length = getline(&line, &capacity, file);
-        if (length < 0) break;
-        number++;
-        status = pretokenize_words(cutter, work, line, (size_t)length, count_word, words);
-        if (status != BERTH_OK) {
-            berth_error_context(status, "%s:%lld", path, (long long)number);
-            goto out;
-        }
-    }
-    if (errno == ENOMEM) BERTH_FAIL_OUT(BERTH_E_MEMORY, "%s:%lld: out of memory", path, (long long)number + 1);
-    if (ferror(file)) BERTH_FAIL_OUT(BERTH_E_IO, "%s: %s", path, strerror(errno));
-out:
-    free(line);
-    if (file != NULL) fclose(file);
-    return status;
+int64_t text_map_bytes(const struct text_map *m) {
+    return (int64_t)(m->capacity * sizeof *m->entries + m->slot_count * sizeof *m->slots + m->arena.used);
 }
 
 static int by_text(const void *a, const void *b) {
@@ -96,25 +61,9 @@ static int by_text(const void *a, const void *b) {
     return strcmp(x->text, y->text);
 }
 
-berth_status vocab_count_words(struct text_map *words, const char *const *files, size_t file_count,
-                               bool lowercase) {
-    berth_status status = BERTH_OK;
-    struct berth_tokenizer *cutter = NULL; /* a vocabulary-less tokenizer: it only cuts words */
-    struct berth_encoding work;
-    berth_encoding_init(&work);
-    struct berth_tokenizer_options options = tokenizer_default_options();
-    options.lowercase = lowercase;
-    BERTH_TRY_OUT(berth_calloc(&cutter, 1, sizeof *cutter));
-    tokenizer_set_options(cutter, &options);
-    for (size_t i = 0; i < file_count; i++)
-        BERTH_TRY_OUT(count_file(words, cutter, &work, files[i]));
-    /* By text, so that nothing later depends on the order of the files. The slots are of no use any more. */
-    if (words->count > 0) qsort(words->entries, words->count, sizeof *words->entries, by_text);
-    free(words->slots);
-    words->slots = NULL;
-    words->slot_count = 0;
-out:
-    free(cutter);
-    berth_encoding_deinit(&work);
-    return status;
+void text_map_sort(struct text_map *m) {
+    if (m->count > 0) qsort(m->entries, m->count, sizeof *m->entries, by_text);
+    free(m->slots);
+    m->slots = NULL;
+    m->slot_count = 0;
 }

@@ -45,6 +45,23 @@ static void values(void **state) {
     berth_json_free(j);
 }
 
+static void whole_numbers_beyond_64_bits(void **state) {
+    (void)state;
+    struct berth_json *j =
+        parse("{\"model_max_length\": 1000000000000000019884624838656, \"n\": 512, \"x\": -7}");
+    int64_t v = 0;
+    double d = 0;
+    assert_ok(berth_json_number(&d, j, "model_max_length"));
+    assert_true(d == 1e30);
+    assert_ok(berth_json_int(&v, j, "n", 0, 512));
+    assert_int_equal(v, 512);
+    assert_ok(berth_json_int(&v, j, "x", -7, 0));
+    assert_int_equal(v, -7);
+    assert_error(berth_json_int(&v, j, "model_max_length", 0, 5), BERTH_E_FORMAT,
+                 "config.json: 'model_max_length': expected a whole number from 0 to 5, found 1e+30");
+    berth_json_free(j);
+}
+
 static void absent_and_null(void **state) {
     (void)state;
     struct berth_json *j = parse(document);
@@ -179,8 +196,10 @@ static void public_suite(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values),   cmocka_unit_test(absent_and_null),   cmocka_unit_test(wrong_types),
-        cmocka_unit_test(counting), cmocka_unit_test(refused_documents), cmocka_unit_test(public_suite),
+        cmocka_unit_test(values),          cmocka_unit_test(whole_numbers_beyond_64_bits),
+        cmocka_unit_test(absent_and_null), cmocka_unit_test(wrong_types),
+        cmocka_unit_test(counting),        cmocka_unit_test(refused_documents),
+        cmocka_unit_test(public_suite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# berth vocab and berth tokenize.
+# berth tokenize.
 set -eu
 . "$(dirname "$0")/lib.sh"
 mkdir "$tmp/v"
@@ -89,38 +89,4 @@ one_line "[UNK]"
 run 1 "$berth" tokenize "$tmp/none" "$tmp/text"
 one_line "$tmp/none"
 
-say "vocab: the same files, the same vocabulary"
-write_talk "$tmp/talk" 60 0
-write_reviews "$tmp/reviews.tsv" 20 0
-run 0 "$berth" vocab "$tmp/talk/seq.in" --size 120 --out "$tmp/one"
-run 0 "$berth" vocab "$tmp/talk/seq.in" --size 120 --out "$tmp/two"
-cmp "$tmp/one/vocab.txt" "$tmp/two/vocab.txt" || fail "two trainings differ"
-for token in '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]'; do
-    grep -qxF "$token" "$tmp/one/vocab.txt" || fail "$token is missing"
-done
-[ "$(wc -l < "$tmp/one/vocab.txt")" -le 120 ] || fail "more than 120 entries"
-run 0 "$berth" tokenize "$tmp/one" "$tmp/talk/seq.in"
-awk '{ for (i = 1; i <= NF; i++) if ($i == 1) exit 1 }' "$out" || fail "its own text gives [UNK]"
-
-say "vocab: one that is there is replaced with --force alone"
-run 2 "$berth" vocab "$tmp/reviews.tsv" --size 80 --out "$tmp/two"
-one_line "$tmp/two/vocab.txt: is there already"
-cmp "$tmp/one/vocab.txt" "$tmp/two/vocab.txt" || fail "the refused vocabulary was written"
-run 0 "$berth" vocab "$tmp/reviews.tsv" --size 80 --out "$tmp/two" --force
-cmp -s "$tmp/one/vocab.txt" "$tmp/two/vocab.txt" && fail "--force wrote nothing"
-mkdir "$tmp/empty"
-run 0 "$berth" vocab "$tmp/talk/seq.in" --size 120 --out "$tmp/empty"
-
-say "vocab --column"
-run 0 "$berth" vocab "$tmp/reviews.tsv" --column sentence --size 80 --out "$tmp/c1"
-run 0 "$berth" vocab "$tmp/reviews.tsv" --column 1 --size 80 --out "$tmp/c2"
-cut -f 1 "$tmp/reviews.tsv" | tail -n +2 > "$tmp/plain"
-run 0 "$berth" vocab "$tmp/plain" --size 80 --out "$tmp/c3"
-cmp "$tmp/c1/vocab.txt" "$tmp/c3/vocab.txt" || fail "the column alone gives another vocabulary"
-cmp -s "$tmp/c1/vocab.txt" "$tmp/c2/vocab.txt" && fail "another column gives the same vocabulary"
-run 1 "$berth" vocab "$tmp/reviews.tsv" --column text --size 80 --out "$tmp/c4"
-one_line "no column 'text'"
-run 1 "$berth" vocab "$tmp/reviews.tsv" --column 2 --size 80 --out "$tmp/c4"
-one_line "reviews.tsv:1: no column 2"
-[ ! -e "$tmp/c4" ] || fail "a failed vocab left its folder"
 passed

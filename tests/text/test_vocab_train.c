@@ -1,28 +1,33 @@
 /* test_vocab_train.c: a vocabulary worked out by hand, order of files and of ties, limits, errors. */
 #include <stdio.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "text/support_text.h"
 
-/* Trains on the texts, one file each. */
+/* Trains on the texts, a line at a time. */
 static berth_status train(struct berth_tokenizer **out, const char *const *texts, size_t count,
-                          struct berth_vocab_options options) {
-    char *folder = text_folder_make(), *paths[8];
-    assert_true(count <= 8);
+                          struct berth_vocab_options options, struct berth_vocab_spilled *spilled) {
+    berth_status status = BERTH_OK;
+    struct berth_vocab *v = NULL;
+    *out = NULL;
+    BERTH_TRY(berth_vocab_create(&v, &options));
     for (size_t i = 0; i < count; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "%zu.txt", i);
-        paths[i] = text_write(folder, name, texts[i], strlen(texts[i]));
+        for (const char *line = texts[i]; *line != '\0';) {
+            size_t size = strcspn(line, "\n");
+            BERTH_TRY_OUT(berth_vocab_add(v, line, size));
+            line += size + (line[size] == '\n');
+        }
     }
-    berth_status status = berth_vocab_train(out, (const char *const *)paths, count, &options);
-    for (size_t i = 0; i < count; i++)
-        free(paths[i]);
-    text_folder_remove(folder);
+    BERTH_TRY_OUT(berth_vocab_finish(v, out));
+    if (spilled != NULL) *spilled = berth_vocab_spilled(v);
+out:
+    berth_vocab_free(v);
     return status;
 }
 
 static struct berth_vocab_options wanted(int64_t size) {
-    return (struct berth_vocab_options){.size = size, .min_frequency = 2, .alphabet_limit = 1000, .lowercase = true};
+    return (struct berth_vocab_options){
+        .size = size, .min_frequency = 2, .alphabet_limit = 1000, .lowercase = true};
 }
 
 static void expect_tokens(const struct berth_tokenizer *t, const char *want) {
@@ -36,13 +41,13 @@ static void expect_tokens(const struct berth_tokenizer *t, const char *want) {
 
 static void example_by_hand(void **state) {
     (void)state;
-    /* Words: low 5, lower 2, newest 6, widest 3. Pairs ##e ##s and ##s ##t stand 9 times, and "##e" comes first;
-     * then ##es ##t 9. Next l ##o and ##o ##w 7 each ("##o" before "l"), l ##ow 7, then six times
+    /* Words: low 5, lower 2, newest 6, widest 3. Pairs ##e ##s and ##s ##t stand 9 times, and "##e" comes
+     * first; then ##es ##t 9. Next l ##o and ##o ##w 7 each ("##o" before "l"), l ##ow 7, then six times
      * ##e ##w, ##ew ##est, n ##ewest by the order of their bytes. */
     static const char *const text =
         "low low LOW low low lower lower\nnewest newest newest newest newest newest\nwidest widest Widest\n";
     struct berth_tokenizer *t = NULL;
-    assert_done(train(&t, &text, 1, wanted(35)));
+    assert_done(train(&t, &text, 1, wanted(35), NULL));
     expect_tokens(t, "[PAD] [UNK] [CLS] [SEP] [MASK] d e i l n o r s t w "
                      "##d ##e ##i ##o ##r ##s ##t ##w "
                      "##es ##est ##ow low ##ew ##ewest newest ##dest ##idest widest ##er lower");
@@ -53,22 +58,22 @@ static void stops_at_size_and_frequency(void **state) {
     (void)state;
     static const char *const text = "aaaa aaaa bcbc bcbc bcbc\nxyz\n";
     struct berth_tokenizer *t = NULL;
-    assert_done(train(&t, &text, 1, wanted(17)));
+    assert_done(train(&t, &text, 1, wanted(17), NULL));
     assert_int_equal(berth_tokenizer_size(t), 17);
     berth_tokenizer_free(t);
     struct berth_vocab_options o = wanted(1000);
-    assert_done(train(&t, &text, 1, o)); /* pairs that stand once are not merged */
+    assert_done(train(&t, &text, 1, o, NULL)); /* pairs that stand once are not merged */
     assert_true(berth_tokenizer_find(t, "bcbc") > 0 && berth_tokenizer_find(t, "aaaa") > 0);
     assert_int_equal(berth_tokenizer_find(t, "xy"), -1);
     berth_tokenizer_free(t);
     o.min_frequency = 3;
-    assert_done(train(&t, &text, 1, o));
+    assert_done(train(&t, &text, 1, o, NULL));
     assert_true(berth_tokenizer_find(t, "bcbc") > 0);
     assert_int_equal(berth_tokenizer_find(t, "aaaa"), -1);
     assert_true(berth_tokenizer_find(t, "##aa") > 0); /* ##a ##a stands 4 times */
     berth_tokenizer_free(t);
     o.min_frequency = 1;
-    assert_done(train(&t, &text, 1, o));
+    assert_done(train(&t, &text, 1, o, NULL));
     assert_true(berth_tokenizer_find(t, "xyz") > 0);
     berth_tokenizer_free(t);
 }
@@ -80,11 +85,11 @@ static void alphabet_limit_keeps_the_frequent(void **state) {
     o.alphabet_limit = 2; /* a 4, b 3; c 1 and z 2 fall away */
     o.min_frequency = 10;
     struct berth_tokenizer *t = NULL;
-    assert_done(train(&t, &text, 1, o));
+    assert_done(train(&t, &text, 1, o, NULL));
     expect_tokens(t, "[PAD] [UNK] [CLS] [SEP] [MASK] a b ##b");
     berth_tokenizer_free(t);
     static const char *const tie = "d c b a"; /* equal counts: the smaller code points stay */
-    assert_done(train(&t, &tie, 1, o));
+    assert_done(train(&t, &tie, 1, o, NULL));
     expect_tokens(t, "[PAD] [UNK] [CLS] [SEP] [MASK] a b");
     berth_tokenizer_free(t);
 }
@@ -94,7 +99,7 @@ static void text_is_normalised_as_in_encoding(void **state) {
     static const char *const text = "Caf\xC3\xA9 CAFE\tcafe, \xE4\xB8\xAD\xE6\x96\x87 [SEP]\r\n";
     struct berth_vocab_options o = wanted(100);
     struct berth_tokenizer *t = NULL;
-    assert_done(train(&t, &text, 1, o));
+    assert_done(train(&t, &text, 1, o, NULL));
     assert_true(berth_tokenizer_find(t, "cafe") > 0 && berth_tokenizer_find(t, ",") > 0);
     assert_true(berth_tokenizer_find(t, "\xE4\xB8\xAD") > 0);
     assert_int_equal(berth_tokenizer_find(t, "##\xE6\x96\x87"), -1); /* CJK characters stand alone */
@@ -102,19 +107,20 @@ static void text_is_normalised_as_in_encoding(void **state) {
     assert_true(berth_tokenizer_get_options(t).lowercase);
     berth_tokenizer_free(t);
     o.lowercase = false;
-    assert_done(train(&t, &text, 1, o));
+    assert_done(train(&t, &text, 1, o, NULL));
     assert_true(berth_tokenizer_find(t, "C") > 0 && berth_tokenizer_find(t, "##\xC3\xA9") > 0);
     assert_false(berth_tokenizer_get_options(t).lowercase);
     berth_tokenizer_free(t);
 }
 
-static void files_and_their_order_do_not_matter(void **state) {
+static void texts_and_their_order_do_not_matter(void **state) {
     (void)state;
-    static const char *const apart[] = {"the cat sat on the mat\n", "the dog ate the cat\nthat sat\n", "", "a mat"};
+    static const char *const apart[] = {"the cat sat on the mat\n", "the dog ate the cat\nthat sat\n", "",
+                                        "a mat"};
     static const char *const other[] = {"a mat", "that sat\nthe dog ate the cat\nthe cat sat on the mat"};
     struct berth_tokenizer *a = NULL, *b = NULL;
-    assert_done(train(&a, apart, 4, wanted(60)));
-    assert_done(train(&b, other, 2, wanted(60)));
+    assert_done(train(&a, apart, 4, wanted(60), NULL));
+    assert_done(train(&b, other, 2, wanted(60), NULL));
     struct berth_hash128 x = berth_tokenizer_digest(a), y = berth_tokenizer_digest(b);
     assert_memory_equal(&x, &y, sizeof x);
     berth_tokenizer_free(a);
@@ -136,7 +142,8 @@ static void add_made_up_words(struct berth_str *text, int words) {
     assert_false(text->failed);
 }
 
-/* The same training as plainly as it can be said: pieces are texts, pairs are counted anew before each merge. */
+/* The same training as plainly as it can be said: pieces are texts, pairs are counted anew before each merge.
+ */
 enum { NAIVE_WORDS = 400, NAIVE_TOKENS = 200 };
 typedef char piece[16];
 struct naive {
@@ -192,7 +199,7 @@ static void merges_as_a_plain_recount(void **state) {
     add_made_up_words(&text, NAIVE_WORDS);
     const char *const file = text.data;
     struct berth_tokenizer *t = NULL;
-    assert_done(train(&t, &file, 1, wanted(NAIVE_TOKENS)));
+    assert_done(train(&t, &file, 1, wanted(NAIVE_TOKENS), NULL));
     struct naive *n = calloc(1, sizeof *n);
     assert_non_null(n);
     for (char *rest = text.data, *word = NULL; (word = strsep(&rest, " \n")) != NULL;) {
@@ -209,7 +216,8 @@ static void merges_as_a_plain_recount(void **state) {
     piece left = "", right = "";
     while (id < (int32_t)berth_tokenizer_size(t) && naive_best(n, left, right) >= 2) {
         piece made = "";
-        assert_true(snprintf(made, sizeof made, "%s%s", left, right + (right[0] == '#' ? 2 : 0)) < (int)sizeof made);
+        assert_true(snprintf(made, sizeof made, "%s%s", left, right + (right[0] == '#' ? 2 : 0)) <
+                    (int)sizeof made);
         bool known = berth_tokenizer_find(t, made) >= 0 && berth_tokenizer_find(t, made) < id;
         if (!known && strcmp(berth_tokenizer_token(t, id), made) != 0)
             fail_msg("token %d is '%s', expected '%s'", id, berth_tokenizer_token(t, id), made);
@@ -233,8 +241,8 @@ static void larger_vocabularies_go_on_from_smaller(void **state) {
     add_made_up_words(&text, 20000);
     const char *const file = text.data;
     struct berth_tokenizer *small = NULL, *large = NULL;
-    assert_done(train(&small, &file, 1, wanted(300)));
-    assert_done(train(&large, &file, 1, wanted(1200)));
+    assert_done(train(&small, &file, 1, wanted(300), NULL));
+    assert_done(train(&large, &file, 1, wanted(1200), NULL));
     assert_int_equal(berth_tokenizer_size(small), 300);
     assert_int_equal(berth_tokenizer_size(large), 1200);
     for (int32_t i = 0; i < 300; i++)
@@ -254,18 +262,94 @@ static void larger_vocabularies_go_on_from_smaller(void **state) {
     berth_str_deinit(&text);
 }
 
+static void expect_same(const struct berth_tokenizer *a, const struct berth_tokenizer *b) {
+    assert_int_equal(berth_tokenizer_size(a), berth_tokenizer_size(b));
+    for (int32_t i = 0; i < (int32_t)berth_tokenizer_size(a); i++)
+        assert_string_equal(berth_tokenizer_token(a, i), berth_tokenizer_token(b, i));
+}
+
+/* From a handful of bytes (a run a few words, so many that runs are merged in several passes) to all in memory.
+ */
+static void the_budget_changes_nothing(void **state) {
+    (void)state;
+    static const int64_t budgets[] = {1, 9000, 40000, 300000, 2000000};
+    static const char *const far = "\xE4\xB8\xAD caf\xC3\xA9 zz\xC5\xBE zz\xC5\xBE aa\n";
+    char *folder = text_folder_make(), *temp = text_path(folder, "vocab");
+    struct berth_str text;
+    struct berth_tokenizer *all = NULL, *t = NULL;
+    struct berth_vocab_spilled spilled;
+    berth_str_init(&text);
+    add_made_up_words(&text, 20000);
+    const char *const texts[] = {text.data, far, text.data}, *const turned[] = {far, text.data, text.data};
+    assert_done(train(&all, texts, 3, wanted(1500), &spilled));
+    assert_int_equal(spilled.files, 0);
+    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
+        struct berth_vocab_options o = wanted(1500);
+        o.memory = budgets[i];
+        o.temp = temp;
+        assert_done(train(&t, i % 2 == 0 ? texts : turned, 3, o, &spilled));
+        expect_same(all, t);
+        print_message("budget %lld: %lld files, %lld passes over runs, %lld bytes at the end\n",
+                      (long long)budgets[i], (long long)spilled.files, (long long)spilled.passes,
+                      (long long)spilled.bytes);
+        if (i == 0) assert_true(spilled.passes >= 3); /* more than 64 * 64 runs */
+        if (i <= 2) assert_true(spilled.passes >= 1 && spilled.files > spilled.passes && spilled.bytes > 0);
+        if (i == 3) assert_true(spilled.files > 0);
+        berth_tokenizer_free(t);
+    }
+    berth_tokenizer_free(all);
+    berth_str_deinit(&text);
+    free(temp);
+    assert_int_equal(rmdir(folder), 0); /* nothing was left in it */
+    free(folder);
+}
+
+static void a_word_longer_than_every_buffer(void **state) {
+    (void)state;
+    enum { LONG = 200000 };
+    char *folder = text_folder_make(), *temp = text_path(folder, "vocab"), *text = malloc(2 * LONG + 64);
+    struct berth_tokenizer *a = NULL, *b = NULL;
+    struct berth_vocab_options o = wanted(60);
+    memset(text, 'x', LONG);
+    memcpy(text + LONG, " abc xyz ", 9);
+    memset(text + LONG + 9, 'x', LONG);
+    memcpy(text + 2 * LONG + 9, " xyz abc abd", 13);
+    const char *const file = text;
+    assert_done(train(&a, &file, 1, o, NULL));
+    o.memory = 1;
+    o.temp = temp;
+    assert_done(train(&b, &file, 1, o, NULL));
+    expect_same(a, b);
+    assert_true(berth_tokenizer_find(a, "##xxxxxxxx") > 0);
+    berth_tokenizer_free(a);
+    berth_tokenizer_free(b);
+    free(text);
+    free(temp);
+    assert_int_equal(rmdir(folder), 0);
+    free(folder);
+}
+
+static void a_folder_that_takes_no_files(void **state) {
+    (void)state;
+    static const char *const text = "many different words that need a run of their own\n";
+    struct berth_vocab_options o = wanted(100);
+    struct berth_tokenizer *t = NULL;
+    o.memory = 1;
+    o.temp = "/nonexistent/vocab";
+    assert_fails(train(&t, &text, 1, o, NULL), BERTH_E_IO, "/nonexistent/vocab: cannot be created: ");
+    assert_null(t);
+}
+
 static void bad_wishes(void **state) {
     (void)state;
     static const char *const text = "hello world\n", *const nothing = " \n\t\n";
     struct berth_tokenizer *t = NULL;
-    assert_fails(train(&t, &text, 1, wanted(10)), BERTH_E_USAGE,
-                 "vocabulary size 10 is too small: special tokens and an alphabet of 7 characters already need 17");
-    assert_fails(train(&t, &text, 1, wanted(0)), BERTH_E_USAGE, "vocabulary size 0");
-    assert_fails(train(&t, &nothing, 1, wanted(100)), BERTH_E_FORMAT, "no words in 1 files");
-    const char *missing = "/nonexistent/corpus.txt", *folder = "/";
-    struct berth_vocab_options o = wanted(100);
-    assert_fails(berth_vocab_train(&t, &missing, 1, &o), BERTH_E_IO, "/nonexistent/corpus.txt: ");
-    assert_fails(berth_vocab_train(&t, &folder, 1, &o), BERTH_E_IO, "/: Is a directory");
+    assert_fails(
+        train(&t, &text, 1, wanted(10), NULL), BERTH_E_USAGE,
+        "vocabulary size 10 is too small: special tokens and an alphabet of 7 characters already need 17");
+    assert_fails(train(&t, &text, 1, wanted(0), NULL), BERTH_E_USAGE, "vocabulary size 0");
+    assert_fails(train(&t, &nothing, 1, wanted(100), NULL), BERTH_E_FORMAT,
+                 "no words to train a vocabulary from");
     assert_null(t);
 }
 
@@ -275,9 +359,12 @@ int main(void) {
         cmocka_unit_test(stops_at_size_and_frequency),
         cmocka_unit_test(alphabet_limit_keeps_the_frequent),
         cmocka_unit_test(text_is_normalised_as_in_encoding),
-        cmocka_unit_test(files_and_their_order_do_not_matter),
+        cmocka_unit_test(texts_and_their_order_do_not_matter),
         cmocka_unit_test(merges_as_a_plain_recount),
         cmocka_unit_test(larger_vocabularies_go_on_from_smaller),
+        cmocka_unit_test(the_budget_changes_nothing),
+        cmocka_unit_test(a_word_longer_than_every_buffer),
+        cmocka_unit_test(a_folder_that_takes_no_files),
         cmocka_unit_test(bad_wishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
