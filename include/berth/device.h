@@ -33,6 +33,8 @@ struct berth_backend {
     const char *(*error_text)(int error);
     /* (optional; NULL: everything) whether an operation of the table takes this element type */
     bool (*supports)(const struct berth_device *dev, const char *op, enum berth_dtype dtype);
+    /* (optional; NULL: the device has no tf32) whether products of floats round their factors to tf32 */
+    berth_status (*set_tf32)(struct berth_device *dev, bool on);
     /* "matrix products: oneDNN 2.6.3 (avx512_core)": lines for `berth doctor` and the run's record */
     void (*describe)(const struct berth_device *dev, struct berth_str *out);
 };
@@ -44,6 +46,7 @@ struct berth_device {
     void *state; /* the backend's own */
     int index;
     size_t bytes_now, bytes_peak; /* of berth_device_alloc */
+    int64_t allocations;          /* its calls so far */
 };
 
 /* "auto", "cpu", "cuda", "cuda:1", "cuda-host" (the CUDA kernels executed on the CPU, for tests). A device this
@@ -64,6 +67,9 @@ berth_status berth_device_synchronize(struct berth_device *dev) BERTH_CHECKED;
 void berth_device_names(struct berth_str *out); /* the backends of this build, one space apart */
 /* Whether an operation of the table ("gemm") takes this element type on this device. */
 bool berth_device_supports(const struct berth_device *dev, const char *op, enum berth_dtype dtype);
+/* precision: tf32. on: products of floats take their factors rounded to tf32 (10 bits of fraction) and sum in fp32;
+ * BERTH_E_UNSUPPORTED on a device that has no such units. */
+berth_status berth_device_set_tf32(struct berth_device *dev, bool on) BERTH_CHECKED;
 void berth_device_describe(const struct berth_device *dev, struct berth_str *out);
 
 /* Turns an operation's return into a status naming the operation. */

@@ -16,8 +16,9 @@ extern "C" {
 /* The families with CUDA kernels; products come from a library. */
 #define BERTH_CUDA_FAMILY_MAP(X)                                                                               \
     X(layernorm)                                                                                               \
-    X(elementwise) X(dropout) X(gelu) X(reduce) X(embedding) X(gather) X(softmax_ce) X(optim) X(attention)     \
-        X(item_loss) X(similarity) X(crf) X(mix)
+    X(elementwise)                                                                                             \
+    X(dropout) X(gelu) X(reduce) X(embedding) X(gather) X(softmax_ce) X(optim) X(attention) X(item_loss)       \
+        X(similarity) X(crf) X(mix)
 #define BERTH_CUDA_DECLARE(family)                                                                             \
     void berth_cuda_table_##family(struct berth_ops *ops);                                                     \
     void berth_cuda_host_table_##family(struct berth_ops *ops);
@@ -46,6 +47,9 @@ enum berth_cuda_error {
  * from the seed. At program start BERTH_CUDA_HOST_ORDER=forward|reverse|random[:SEED] of the environment. */
 enum berth_cuda_host_order { BERTH_CUDA_HOST_FORWARD, BERTH_CUDA_HOST_REVERSE, BERTH_CUDA_HOST_RANDOM };
 void berth_cuda_host_set_order(enum berth_cuda_host_order order, uint64_t seed);
+/* Called before and after the blocks of each launch, to open and close memory that the host may not touch;
+ * NULL: none. */
+void berth_cuda_host_set_hooks(void (*before)(void), void (*after)(void));
 /* What was wrong with the last launch, or "". */
 const char *berth_cuda_host_error(void);
 /* Whether this build's kernels report accesses to the race detector. */

@@ -55,6 +55,7 @@ struct engine {
     uint64_t seed, random;
     bool failed;
     char text[768];
+    void (*before)(void), (*after)(void); /* of berth_cuda_host_set_hooks; or NULL */
 } own;
 
 uint32_t next_random() {
@@ -513,11 +514,13 @@ int launch_body(dim3 grid, dim3 block, size_t dynamic_bytes, void (*body)(void *
     own.main_stack = nullptr;
     const block_order order = order_of_blocks(blocks);
     uint64_t b = order.start;
+    if (own.before != nullptr) own.before();
     for (uint64_t i = 0; i < blocks && !own.failed; i++, b = (b + order.step) % order.n) {
         run.block_index = uint3{(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y),
                                 (unsigned)(b / ((uint64_t)grid.x * grid.y))};
         run_block();
     }
+    if (own.after != nullptr) own.after();
     return own.failed ? BERTH_CUDA_E_HOST : BERTH_CUDA_OK;
 }
 
@@ -531,6 +534,11 @@ __attribute__((constructor)) static void read_environment(void) {
 
 void berth_cuda_host_set_order(enum berth_cuda_host_order order, uint64_t seed) {
     host::set_order(order, seed);
+}
+
+void berth_cuda_host_set_hooks(void (*before)(void), void (*after)(void)) {
+    host::own.before = before;
+    host::own.after = after;
 }
 
 const char *berth_cuda_host_error(void) {

@@ -3,22 +3,27 @@
  *
  * For tests and for work on kernels where there is no GPU: every operation is the same source that a GPU runs,
  * one thread of one block at a time, so it is some hundred times slower than the CPU's own kernels. Device
- * memory is host memory. Products of bf16 are computed in fp32 from widened copies and rounded once. */
+ * memory is closed to the host (cuda_host_memory.h): what works here without a fault does not touch a GPU's
+ * either. Products of bf16 are computed in fp32 from widened copies and rounded once; their bias is rounded to
+ * the result's type first, as cuBLASLt takes it. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "berth/kernels_cuda.h"
+#include "device/cuda_host_memory.h"
 #include "device/device_priv.h"
 #include "device/onednn_shim.h"
 
 #if defined(BERTH_CUDA_HOST)
 
+enum { WIDE_A, WIDE_B, WIDE_C, WIDE_BIAS, WIDE };
+
 /* What this backend's berth_stream is. */
 struct host_stream {
     struct berth_cuda_stream cuda; /* first: kernels read it */
     berth_stream *gemm;            /* prepared products of the CPU */
-    float *wide[3];                /* a, b, c of a product in fp32 */
-    size_t wide_bytes[3];
+    float *wide[WIDE];             /* a, b, c, bias of a product in fp32 */
+    size_t wide_bytes[WIDE];
 };
 
 #define ENTER_FAMILY(family) berth_cuda_host_table_##family(ops);
@@ -71,15 +76,17 @@ static int gemm_bf16(void *c, const void *a, const void *b, const float *bias, i
                      enum berth_dtype c_dtype, struct host_stream *s) {
     const int64_t a_count = form == BERTH_GEMM_TN ? span(k, m, lda) : span(m, k, lda);
     const int64_t b_count = form == BERTH_GEMM_NT ? span(n, k, ldb) : span(k, n, ldb);
-    const float *wide_a = widen(s, 0, a, a_count), *wide_b = widen(s, 1, b, b_count);
+    const float *wide_a = widen(s, WIDE_A, a, a_count), *wide_b = widen(s, WIDE_B, b, b_count);
     if (wide_a == NULL || wide_b == NULL) return BERTH_CUDA_E_LIBRARY;
     if (c_dtype == BERTH_F32)
         return gemm_cpu(c, wide_a, wide_b, bias, m, n, k, lda, ldb, ldc, form, accumulate, BERTH_F32, BERTH_F32,
                         s->gemm);
-    float *wide_c = wide_room(s, 2, m * n + 1);
-    if (wide_c == NULL) return BERTH_CUDA_E_LIBRARY;
-    const int error =
-        gemm_cpu(wide_c, wide_a, wide_b, bias, m, n, k, lda, ldb, n, form, 0, BERTH_F32, BERTH_F32, s->gemm);
+    float *wide_c = wide_room(s, WIDE_C, m * n + 1), *wide_bias = wide_room(s, WIDE_BIAS, n);
+    if (wide_c == NULL || wide_bias == NULL) return BERTH_CUDA_E_LIBRARY;
+    for (int64_t j = 0; bias != NULL && j < n; j++)
+        wide_bias[j] = float_of_bf16(bf16_of_float(bias[j]));
+    const int error = gemm_cpu(wide_c, wide_a, wide_b, bias == NULL ? NULL : wide_bias, m, n, k, lda, ldb, n,
+                               form, 0, BERTH_F32, BERTH_F32, s->gemm);
     for (int64_t i = 0; i < m * n; i++) {
         uint16_t *to = (uint16_t *)c + i / n * ldc + i % n;
         *to = bf16_of_float(wide_c[i] + (accumulate ? float_of_bf16(*to) : 0.0f));
@@ -87,9 +94,10 @@ static int gemm_bf16(void *c, const void *a, const void *b, const float *bias, i
     return error;
 }
 
-static int gemm_host(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n, int64_t k,
-                     int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
-                     enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream) {
+static int gemm_opened(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n,
+                       int64_t k, int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form,
+                       int accumulate, enum berth_dtype c_dtype, enum berth_dtype ab_dtype,
+                       berth_stream *stream) {
     struct host_stream *s = (struct host_stream *)(void *)stream;
     int error;
     if (ab_dtype == BERTH_F32 && c_dtype == BERTH_F32)
@@ -101,15 +109,25 @@ static int gemm_host(void *c, const void *a, const void *b, const float *bias, i
     return error == 0 ? BERTH_CUDA_OK : BERTH_CUDA_E_LIBRARY;
 }
 
+static int gemm_host(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n, int64_t k,
+                     int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
+                     enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream) {
+    cuda_host_memory_open();
+    const int error =
+        gemm_opened(c, a, b, bias, m, n, k, lda, ldb, ldc, form, accumulate, c_dtype, ab_dtype, stream);
+    cuda_host_memory_close();
+    return error;
+}
+
 /* ------------------------------------------------------------------ open, memory */
 
 static void host_close(struct berth_device *dev) {
     struct host_stream *s = dev->state;
     if (s == NULL) return;
     gemm_cpu_close(s->gemm);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < WIDE; i++)
         free(s->wide[i]);
-    free(s->cuda.scratch);
+    cuda_host_memory_give(s->cuda.scratch);
     free(s);
 }
 
@@ -119,7 +137,8 @@ static berth_status host_open(struct berth_device *dev, int index) {
     (void)index;
     BERTH_TRY_OUT(berth_calloc(&dev->state, 1, sizeof(struct host_stream)));
     struct host_stream *s = dev->state;
-    BERTH_TRY_OUT(backend_cpu.alloc(dev, &s->cuda.scratch, BERTH_CUDA_SCRATCH));
+    berth_cuda_host_set_hooks(cuda_host_memory_open, cuda_host_memory_close);
+    BERTH_TRY_OUT(cuda_host_memory_take(&s->cuda.scratch, BERTH_CUDA_SCRATCH));
     if (!cpu_isa_fill("avx512", &cpu) && !cpu_isa_fill("avx2", &cpu) && !cpu_isa_fill("base", &cpu))
         BERTH_FAIL_OUT(BERTH_E_UNSUPPORTED, "device cuda-host: no CPU kernels");
     BERTH_TRY_OUT(gemm_cpu_open(&s->gemm, &cpu, false));
@@ -164,19 +183,29 @@ static void host_describe(const struct berth_device *dev, struct berth_str *out)
 }
 
 static berth_status host_alloc(struct berth_device *dev, void **out, size_t bytes) {
-    return backend_cpu.alloc(dev, out, bytes);
+    (void)dev;
+    return cuda_host_memory_take(out, bytes);
 }
 
 static void host_free(struct berth_device *dev, void *pointer, size_t bytes) {
-    backend_cpu.free(dev, pointer, bytes);
+    (void)dev, (void)bytes;
+    cuda_host_memory_give(pointer);
 }
 
 static berth_status host_copy(struct berth_device *dev, void *to, const void *from, size_t bytes) {
-    return backend_cpu.copy(dev, to, from, bytes);
+    (void)dev;
+    cuda_host_memory_open();
+    if (to != from && bytes > 0) memmove(to, from, bytes);
+    cuda_host_memory_close();
+    return BERTH_OK;
 }
 
 static berth_status host_zero(struct berth_device *dev, void *pointer, size_t bytes) {
-    return backend_cpu.zero(dev, pointer, bytes);
+    (void)dev;
+    cuda_host_memory_open();
+    if (bytes > 0) memset(pointer, 0, bytes);
+    cuda_host_memory_close();
+    return BERTH_OK;
 }
 
 static berth_status host_synchronize(struct berth_device *dev) {
@@ -186,7 +215,7 @@ static berth_status host_synchronize(struct berth_device *dev) {
 
 const struct berth_backend backend_cuda_host = {
     .name = "cuda-host",
-    .host_memory = true,
+    .host_memory = false,
     .open = host_open,
     .close = host_close,
     .alloc = host_alloc,

@@ -49,6 +49,17 @@ static berth_status find_backend(const struct berth_backend **out, int *index, c
     BERTH_FAIL(BERTH_E_USAGE, "device %s: no such device; expected auto, cpu, cuda, cuda:N or cuda-host", name);
 }
 
+berth_status device_out_of_memory(const char *device, size_t asked, size_t free_bytes, size_t total,
+                                  size_t held) {
+    const double mib = 1048576.0;
+    BERTH_FAIL(BERTH_E_MEMORY,
+               "device %s: out of device memory: %.1f MiB were asked for, %.1f of %.1f MiB are free, %.1f MiB "
+               "are held by "
+               "this run; lower train.batch_size or train.batch_tokens, raise train.accumulate, or lower "
+               "evaluate.batch_size",
+               device, (double)asked / mib, (double)free_bytes / mib, (double)total / mib, (double)held / mib);
+}
+
 berth_status berth_device_open(struct berth_device **out, const char *name) {
     berth_status status = BERTH_OK;
     struct berth_device *dev = NULL;
@@ -77,6 +88,7 @@ berth_status berth_device_alloc(struct berth_device *dev, void *out_pointer, siz
     void *pointer = NULL;
     BERTH_TRY(dev->backend->alloc(dev, &pointer, bytes));
     memcpy(out_pointer, &pointer, sizeof pointer);
+    dev->allocations++;
     dev->bytes_now += bytes;
     if (dev->bytes_now > dev->bytes_peak) dev->bytes_peak = dev->bytes_now;
     return BERTH_OK;
@@ -112,6 +124,16 @@ berth_status berth_device_synchronize(struct berth_device *dev) {
 void berth_device_names(struct berth_str *out) {
     for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++)
         berth_str_addf(out, "%s%s", i > 0 ? " " : "", backends[i]->name);
+}
+
+berth_status berth_device_set_tf32(struct berth_device *dev, bool on) {
+    if (dev->backend->set_tf32 != NULL) return dev->backend->set_tf32(dev, on);
+    if (!on) return BERTH_OK;
+    BERTH_FAIL(BERTH_E_UNSUPPORTED,
+               "device %s has no tf32 (NVIDIA GPUs have); take fp32, or let precision_fallback: fp32 do so "
+               "where it is "
+               "missing",
+               dev->backend->name);
 }
 
 bool berth_device_supports(const struct berth_device *dev, const char *op, enum berth_dtype dtype) {

@@ -11,6 +11,11 @@ extern const struct berth_backend backend_cuda_host; /* of a build with BERTH_CU
  * processor or build lacks it. For tests, which run every set. */
 bool cpu_isa_fill(const char *name, struct berth_ops *ops);
 
+/* BERTH_E_MEMORY in words: what was asked, what is free of what is there, what the device holds, which settings
+ * to lower. */
+berth_status device_out_of_memory(const char *device, size_t asked, size_t free_bytes, size_t total,
+                                  size_t held) BERTH_CHECKED;
+
 /* ---- matrix products on the CPU (gemm_cpu.c). On the CPU a berth_stream is the store of prepared products. */
 berth_status gemm_cpu_open(berth_stream **out, const struct berth_ops *reference, bool has_bf16) BERTH_CHECKED;
 void gemm_cpu_close(berth_stream *stream); /* NULL is allowed */

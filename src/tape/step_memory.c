@@ -13,7 +13,7 @@
  * The next step has one block of their summed size instead, which also ends their fragmentation; a block is
  * never given up for a smaller one, so the requests end.
  *
- * Under the address sanitizer, holes of host memory are poisoned: a use after free within the arena is reported
+ * Under the address sanitizer, holes are poisoned: a use after free within the arena is reported
  * like one of the heap. */
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@
 
 static void mark_free(const struct step_memory *m, const struct step_range *r, bool is_free) {
 #if defined(__SANITIZE_ADDRESS__)
-    if (!m->dev->backend->host_memory) return;
+    (void)m; /* no GPU's memory under this sanitizer: all of it has a shadow */
     if (is_free) {
         ASAN_POISON_MEMORY_REGION(r->start, r->size);
     } else {
@@ -95,6 +95,14 @@ static berth_status grow(struct step_memory *m, size_t size) {
     m->planned = 0;
     if (wanted > least && add_block(m, wanted) == BERTH_OK) return BERTH_OK;
     return add_block(m, least);
+}
+
+void step_memory_reserve(struct step_memory *m, size_t bytes) {
+    size_t size = 0;
+    if (bytes <= m->held || rounded(&size, bytes, LEAST_BLOCK) != BERTH_OK) return;
+    free_blocks(m);
+    if (reserve(m) != BERTH_OK || add_block(m, size) != BERTH_OK)
+        berth_error_clear(); /* steps ask for what they need */
 }
 
 /* The smallest hole of at least `size`, the latest among equals; hole_count when there is none. */

@@ -50,6 +50,11 @@ void berth_tape_reset(struct berth_tape *tape, bool record) {
     tape->walked = false;
 }
 
+void berth_tape_reserve(struct berth_tape *tape, size_t bytes) {
+    step_memory_reset(&tape->memory);
+    step_memory_reserve(&tape->memory, bytes);
+}
+
 struct berth_device *berth_tape_device(struct berth_tape *tape) {
     return tape->dev;
 }

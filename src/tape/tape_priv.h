@@ -72,6 +72,8 @@ berth_status step_memory_alloc(struct step_memory *m, void *out_pointer, size_t 
 /* bytes as they were asked for; NULL is allowed. */
 void step_memory_free(struct step_memory *m, void *pointer, size_t bytes);
 void step_memory_reset(struct step_memory *m);
+/* One free block of at least `bytes` in place of those that are held; after a reset. What the device has not is not had. */
+void step_memory_reserve(struct step_memory *m, size_t bytes);
 
 /* ------------------------------------------------------------------ the record */
 

@@ -189,6 +189,16 @@ static berth_status after_step(struct berth_trainer *t) {
                t->checkpoint);
 }
 
+/* Device memory of the largest batch, asked for before the first step. A quarter more: the estimate's error. On
+ * the CPU the first steps find out what is needed. */
+static berth_status reserve_step_memory(struct berth_trainer *t) {
+    struct plan_sizes sizes;
+    if (t->device->backend->host_memory) return BERTH_OK;
+    BERTH_TRY(plan_sizes_estimate(&sizes, t));
+    berth_tape_reserve(t->tape, (size_t)(sizes.step + sizes.step / 4));
+    return BERTH_OK;
+}
+
 static berth_status run_steps(struct berth_trainer *t) {
     char *plan = NULL;
     BERTH_TRY(berth_trainer_plan(t, &plan));
@@ -200,6 +210,7 @@ static berth_status run_steps(struct berth_trainer *t) {
         "peak of this device: %.1f GFLOP/s (one large matrix product, measured now); model FLOP utilisation "
         "counts against it",
         t->peak_flops / 1e9);
+    BERTH_TRY(reserve_step_memory(t));
     t->last_log = t->last_checkpoint = t->last_evaluation = berth_time_seconds();
     for (;;) {
         while (!selection_done(t)) {
