@@ -16,13 +16,14 @@ const struct berth_key berth_config_keys[] = {
              "the same bits."},
     {.path = "device", .type = BERTH_KEY_STRING, ANY, .default_value = "auto", .unit = "",
      .help = "What computes: auto takes the best that is there, cpu the processor."},
-    {.path = "precision", .type = BERTH_KEY_CHOICE, ANY, .choices = "fp32|bf16", .default_value = "fp32",
+    {.path = "precision", .type = BERTH_KEY_CHOICE, ANY, .choices = "fp32|tf32|bf16", .default_value = "fp32",
      .unit = "",
      .help = "Number format of the encoder's activations and products. bf16 keeps weights, their gradients, norms, "
-             "softmax, heads and losses in fp32, and needs a processor with AVX512_BF16 or AMX."},
+             "softmax, heads and losses in fp32, and needs an NVIDIA GPU or a processor with AVX512_BF16 or AMX. tf32 "
+             "(NVIDIA GPUs) is fp32 but for the factors of products, which are rounded to 10 bits of fraction."},
     {.path = "precision_fallback", .type = BERTH_KEY_CHOICE, ANY, .choices = "none|fp32", .default_value = "none",
      .unit = "",
-     .help = "What takes the place of bf16 on a device without units for it. none: such a run does not start."},
+     .help = "What takes the place of tf32 or bf16 on a device without units for it. none: such a run does not start."},
     {.path = "output", .type = BERTH_KEY_STRING, ANY, .unit = "folder",
      .help = "The run folder: configuration, log, metrics, checkpoints, best model. `berth train` "
              "refuses one that exists, unless it resumes."},

@@ -129,8 +129,9 @@ out:
 
 berth_status berth_precision_from_config(struct berth_model *m, const struct berth_config *c) {
     char *reason = NULL;
-    if (strcmp(berth_config_string(c, "precision"), "bf16") != 0) return BERTH_OK;
-    berth_status status = berth_model_set_precision(m, BERTH_BF16);
+    const char *precision = berth_config_string(c, "precision");
+    berth_status status = berth_device_set_tf32(m->device, strcmp(precision, "tf32") == 0);
+    if (status == BERTH_OK && strcmp(precision, "bf16") == 0) status = berth_model_set_precision(m, BERTH_BF16);
     if (status != BERTH_E_UNSUPPORTED) return status;
     BERTH_TRY(berth_strdup(&reason, berth_error_text()));
     if (strcmp(berth_config_string(c, "precision_fallback"), "fp32") == 0) {

@@ -10,6 +10,7 @@
  * A download waits for the stream. NOTE: cudaMalloc and cudaFree wait for the GPU; the step's memory is one
  * block that the tape keeps, so that a step calls neither. */
 #include <cuda_runtime_api.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,8 @@
 struct cuda_stream {
     struct berth_cuda_stream head; /* first: what the kernels know */
     struct gemm_cuda *gemm;
+    int (*cast)(void *y, const void *x, int64_t n, enum berth_dtype y_dtype, enum berth_dtype x_dtype,
+                berth_stream *stream); /* the table's: a product's bias in bf16 */
     void *workspace;
     char *stage[2]; /* pinned */
     cudaEvent_t copied[2];
@@ -45,20 +48,15 @@ static struct cuda_stream *stream_of(const struct berth_device *dev) {
 
 static berth_status cuda_alloc(struct berth_device *dev, void **out, size_t bytes) {
     size_t free_bytes = 0, total = 0;
-    const double mib = 1048576.0;
+    char name[32];
     cudaError_t error = cudaMalloc(out, bytes > 0 ? bytes : 1);
     if (error == cudaSuccess) return BERTH_OK;
     *out = NULL;
     if (error != cudaErrorMemoryAllocation) return check(error, "cudaMalloc", __FILE__, __LINE__);
     cudaGetLastError(); /* a refusal of memory is not a fault: later launches must not see it */
     if (cudaMemGetInfo(&free_bytes, &total) != cudaSuccess) free_bytes = total = 0;
-    BERTH_FAIL(
-        BERTH_E_MEMORY,
-        "cuda:%d: out of device memory: %.1f MiB were asked for, %.1f of %.1f MiB are free, %.1f MiB are "
-        "berth's; "
-        "lower train.batch_size or train.batch_tokens, raise train.accumulate, or lower evaluate.batch_size",
-        dev->index, (double)bytes / mib, (double)free_bytes / mib, (double)total / mib,
-        (double)dev->bytes_now / mib);
+    snprintf(name, sizeof name, "cuda:%d", dev->index);
+    return device_out_of_memory(name, bytes, free_bytes, total, dev->bytes_now);
 }
 
 static void cuda_free(struct berth_device *dev, void *pointer, size_t bytes) {
@@ -123,11 +121,17 @@ static int cuda_gemm(void *c, const void *a, const void *b, const float *bias, i
                      int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
                      enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream) {
     struct cuda_stream *s = (struct cuda_stream *)(void *)stream;
-    if (bias != NULL && c_dtype != BERTH_F32) return BERTH_CUDA_E_DTYPE; /* the library wants the bias in c's type */
+    const void *typed_bias = bias;
+    if (bias != NULL && c_dtype == BERTH_BF16) { /* the library's epilogue wants the bias in c's type */
+        if ((size_t)n * 2 > BERTH_CUDA_SCRATCH) return BERTH_CUDA_E_SHAPE;
+        const int error = s->cast(s->head.scratch, bias, n, BERTH_BF16, BERTH_F32, stream);
+        if (error != BERTH_CUDA_OK) return error;
+        typed_bias = s->head.scratch;
+    }
     const struct gemm_cuda_product p = {.c = c,
                                         .a = a,
                                         .b = b,
-                                        .bias = bias,
+                                        .bias = typed_bias,
                                         .m = m,
                                         .n = n,
                                         .k = k,
@@ -219,9 +223,15 @@ static berth_status cuda_open(struct berth_device *dev, int index) {
     dev->index = index;
     BERTH_TRY_OUT(open_stream(s, index));
     fill_table(&dev->ops);
+    s->cast = dev->ops.cast;
 out:
     if (status != BERTH_OK) cuda_close(dev);
     return status;
+}
+
+static berth_status cuda_set_tf32(struct berth_device *dev, bool on) {
+    gemm_cuda_set_tf32(stream_of(dev)->gemm, on);
+    return BERTH_OK;
 }
 
 static void cuda_describe(const struct berth_device *dev, struct berth_str *out) {
@@ -252,5 +262,6 @@ const struct berth_backend backend_cuda = {
     .zero = cuda_zero,
     .synchronize = cuda_synchronize,
     .error_text = cuda_error_text,
+    .set_tf32 = cuda_set_tf32,
     .describe = cuda_describe,
 };

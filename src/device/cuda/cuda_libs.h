@@ -18,16 +18,18 @@
 /* Each entry of a table is the library's function of that name behind its prefix. */
 #define CUDNN_FUNCTIONS(X)                                                                                     \
     X(GetVersion)                                                                                              \
-    X(GetErrorString) X(GetLastErrorString) X(Create) X(Destroy) X(SetStream) X(BackendCreateDescriptor)       \
+    X(GetErrorString)                                                                                          \
+    X(GetLastErrorString) X(Create) X(Destroy) X(SetStream) X(BackendCreateDescriptor)                         \
         X(BackendDestroyDescriptor) X(BackendSetAttribute) X(BackendGetAttribute) X(BackendFinalize)           \
             X(BackendExecute)
 
 #define CUBLASLT_FUNCTIONS(X)                                                                                  \
     X(GetVersion)                                                                                              \
-    X(GetStatusString) X(Create) X(Destroy) X(Matmul) X(MatmulDescCreate) X(MatmulDescDestroy)                 \
-        X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute)     \
-            X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute)               \
-                X(MatmulAlgoGetHeuristic) X(MatmulAlgoCheck) X(MatmulAlgoConfigGetAttribute)
+    X(GetStatusString)                                                                                         \
+    X(Create) X(Destroy) X(Matmul) X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)          \
+        X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate)     \
+            X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute) X(MatmulAlgoGetHeuristic)               \
+                X(MatmulAlgoCheck) X(MatmulAlgoConfigGetAttribute)
 
 #define CUDNN_MEMBER(name) __typeof__(&cudnn##name) name;
 struct cudnn_api {

@@ -83,11 +83,23 @@ out:
     return status;
 }
 
-void gemm_cuda_close(struct gemm_cuda *g) {
-    if (g == NULL) return;
+static void drop_choices(struct gemm_cuda *g) {
     for (size_t i = 0; i < g->capacity; i++)
         if (g->table[i].made) release(g->api, &g->table[i]);
     free(g->table);
+    g->table = NULL;
+    g->count = g->capacity = 0;
+}
+
+void gemm_cuda_set_tf32(struct gemm_cuda *g, bool tf32) {
+    if (g->tf32 == tf32) return;
+    drop_choices(g);
+    g->tf32 = tf32;
+}
+
+void gemm_cuda_close(struct gemm_cuda *g) {
+    if (g == NULL) return;
+    drop_choices(g);
     if (g->handle != NULL) g->api->Destroy(g->handle);
     free(g);
 }

@@ -26,6 +26,8 @@ struct gemm_cuda;
 /* workspace: GEMM_CUDA_WORKSPACE bytes of device memory, borrowed. tf32: fp32 factors are rounded to tf32.
  * Needs a device: BERTH_E_DEVICE without one, BERTH_E_UNSUPPORTED without the library. */
 berth_status gemm_cuda_open(struct gemm_cuda **out, void *workspace, bool tf32) BERTH_CHECKED;
+/* Another way to round factors of floats: all choices made so far are dropped. */
+void gemm_cuda_set_tf32(struct gemm_cuda *g, bool tf32);
 void gemm_cuda_close(struct gemm_cuda *g); /* NULL is allowed */
 berth_status gemm_cuda_run(struct gemm_cuda *g, const struct gemm_cuda_product *p, void *stream) BERTH_CHECKED;
 
