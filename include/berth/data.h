@@ -116,11 +116,12 @@ struct berth_feeder;
  * shuffled over all units; within a window of 64 steps rows of near length are put together; then the steps of
  * the window are shuffled. With mix: step a step draws rows of one task only and feeds that head alone; tasks
  * are interleaved by a shuffled order. With mix: all every step has the same number of rows of each source.
- * With both batch_size and batch_tokens both limits hold; a row longer than batch_tokens is a step of its own.
- * An ordinal is the sequence's place in the step, however the step is split. Within a batch rows of one source
- * lie together. Steps are prepared ahead by a thread of the feeder's own; memory: 4 to 9 bytes a row drawn. A
- * task none of whose sources has a training split, and training labels that a given label map does not hold,
- * are BERTH_E_USAGE. One feeder is used by one thread. Borrows d. */
+ * With both batch_size and batch_tokens both limits hold; a row longer than batch_tokens is a step of its own,
+ * and rows count as they are before they are altered. An ordinal is the sequence's place in the step, however
+ * the step is split. Within a batch rows of one source lie together. Steps are prepared ahead by a thread of
+ * the feeder's own; memory: 4 to 12 bytes a row drawn. A task none of whose sources has a training split, and
+ * training labels that a given label map does not hold, are BERTH_E_USAGE. One feeder is used by one thread.
+ * Borrows d. */
 berth_status berth_feeder_create(struct berth_feeder **out, const struct berth_data *d,
                                  const struct berth_feeder_options *options) BERTH_CHECKED;
 void berth_feeder_free(struct berth_feeder *f);

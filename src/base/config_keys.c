@@ -134,6 +134,23 @@ const struct berth_key berth_config_keys[] = {
              "and names the row. windows: several sequences that overlap; a word counts once, where its context is longer."},
     {.path = "data.*.stride", .type = BERTH_KEY_INT, .min = 0, .max = 32766, .default_value = "16", .unit = "tokens",
      .help = "How many tokens a window shares with the one before it."},
+    SECTION("data.*.augment", "Training rows altered anew whenever they are drawn, tags with them, by one or more of the "
+            "operations below: entity, delete, swap, mask, in this order. Never dev and test rows."),
+    {.path = "data.*.augment.share", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .unit = "share",
+     .help = "Of the draws of its training rows those that are altered. Without it all are; with "
+             "sampling.units.*.more: augmentation only a row's second and later draws of an epoch, which always are."},
+    {.path = "data.*.augment.entity", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .default_value = "0",
+     .unit = "probability",
+     .help = "An entity is replaced by another of its type from the training rows, with its tags."},
+    {.path = "data.*.augment.delete", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .default_value = "0",
+     .unit = "probability",
+     .help = "A word is left out. One word of a text always stays; what is left of an entity is tagged as one."},
+    {.path = "data.*.augment.swap", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .default_value = "0",
+     .unit = "probability",
+     .help = "A word changes places with another of its text; an entity moves as a whole."},
+    {.path = "data.*.augment.mask", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .default_value = "0",
+     .unit = "probability",
+     .help = "Every piece of a word becomes [MASK]; its tag stays."},
 
     {.path = "tasks", .type = BERTH_KEY_NAMED, ANY, .unit = "", .required = true,
      .help = "Tasks, by names of your choice: one head each on the shared backbone."},
@@ -256,9 +273,10 @@ const struct berth_key berth_config_keys[] = {
      .unit = "",
      .help = "Which rows stay where it counts as fewer than it has. fresh: others every epoch, until all came. fixed: the "
              "same ones, drawn by the seed."},
-    {.path = "sampling.units.*.more", .type = BERTH_KEY_CHOICE, ANY, .choices = "repetition",
+    {.path = "sampling.units.*.more", .type = BERTH_KEY_CHOICE, ANY, .choices = "repetition|augmentation",
      .default_value = "repetition", .unit = "",
-     .help = "What fills up where it counts as more rows than it has: the rows again."},
+     .help = "What fills up where it counts as more rows than it has. repetition: the rows again. augmentation: the rows "
+             "again, altered as data.*.augment says."},
     {.path = "sampling.units.*.balance", .type = BERTH_KEY_STRING, ANY, .unit = "task",
      .help = "A classification task whose classes are drawn equally often."},
 

@@ -1,4 +1,5 @@
-/* batcher.c: one row of a data set as sequences of a batch, with the items of the tasks that learn from it.
+/* batcher.c: one row of a data set as sequences of a batch, with the items of the tasks that learn from it. A
+ * training row may be altered on the way (augment.c).
  *
  *     a row of one sequence      its sequence, unless mlm alone wants it
  *     separate sequences         text, pair, negative: one sequence each
@@ -15,6 +16,7 @@ void row_buffers_deinit(struct row_buffers *r) {
     free(r->tokens);
     free(r->labels);
     free(r->target);
+    augment_row_free(r->augment);
     memset(r, 0, sizeof *r);
 }
 
@@ -85,29 +87,45 @@ struct feed {
     int32_t ordinal;     /* of the next sequence */
     int32_t sequence[3]; /* text, pair, negative in the batch; -1: none */
     int64_t first_row;   /* packed row of the text's first token */
+    struct fed_row row;  /* the pack's or an altered one; its labels are NULL where they are the pack's */
 };
+
+/* The row as the pack has it, or altered. */
+static berth_status find_row(struct feed *f) {
+    const struct berth_dataset *set = f->set;
+    const struct fed_row *altered = NULL;
+    int64_t row = f->draw->row, first = set->offset[row], word = set->word_offset[row];
+    BERTH_TRY(augment_row_make(&altered, &f->buffers->augment, f->draw));
+    f->row = altered ? *altered
+                     : (struct fed_row){.tokens = set->tokens + first,
+                                        .segments = set->segments + first,
+                                        .length = set->offset[row + 1] - first,
+                                        .pair_at = set->pair_at ? set->pair_at[row] : 0,
+                                        .negative_at = set->negative_at ? set->negative_at[row] : 0,
+                                        .word_token = set->word_token + word,
+                                        .word_count = set->word_offset[row + 1] - word};
+    return BERTH_OK;
+}
 
 static berth_status add_sequence(struct feed *f, const int32_t *tokens, int64_t first, int64_t length) {
     struct row_buffers *k = f->buffers;
     BERTH_TRY(berth_grow(&k->segments, &k->segment_capacity, (size_t)length, sizeof *k->segments));
     for (int64_t i = 0; i < length; i++)
-        k->segments[i] = f->set->segments[first + i];
+        k->segments[i] = f->row.segments[first + i];
     return berth_batch_add_sequence(f->b, tokens, k->segments, length, f->ordinal++, (int32_t)f->draw->source,
                                     f->draw->row);
 }
 
 /* Where the row's sequences lie: first[i] .. first[i] + length[i], length 0: none. */
 static void find_parts(const struct feed *f, int64_t first[3], int64_t length[3]) {
-    int64_t row = f->draw->row, begin = f->set->offset[row], end = f->set->offset[row + 1];
-    int64_t pair = f->set->pair_at ? f->set->pair_at[row] : 0;
-    int64_t negative = f->set->negative_at ? f->set->negative_at[row] : 0;
-    first[0] = begin;
-    first[1] = begin + pair;
-    first[2] = begin + negative;
-    length[2] = negative > 0 ? end - first[2] : 0;
-    int64_t before = negative > 0 ? first[2] : end;
-    length[1] = pair > 0 ? before - first[1] : 0;
-    length[0] = (pair > 0 ? first[1] : before) - begin;
+    int64_t pair = f->row.pair_at, negative = f->row.negative_at, end = f->row.length;
+    first[0] = 0;
+    first[1] = pair;
+    first[2] = negative;
+    length[2] = negative > 0 ? end - negative : 0;
+    int64_t before = negative > 0 ? negative : end;
+    length[1] = pair > 0 ? before - pair : 0;
+    length[0] = pair > 0 ? pair : before;
 }
 
 static berth_status add_plain(struct feed *f) {
@@ -118,7 +136,7 @@ static berth_status add_plain(struct feed *f) {
         f->sequence[i] = -1;
         if (length[i] == 0) continue;
         f->sequence[i] = (int32_t)f->b->sequence_count;
-        BERTH_TRY(add_sequence(f, f->set->tokens + first[i], first[i], length[i]));
+        BERTH_TRY(add_sequence(f, f->row.tokens + first[i], first[i], length[i]));
     }
     return BERTH_OK;
 }
@@ -138,15 +156,15 @@ static berth_status add_masked(struct feed *f, size_t task) {
         .row = (uint64_t)f->draw->occurrence << 40 | (uint64_t)f->draw->row,
     };
     find_parts(f, first, length);
-    int64_t begin = first[0], total = f->set->offset[f->draw->row + 1] - begin;
+    int64_t total = f->row.length;
     BERTH_TRY(berth_grow(&k->tokens, &k->token_capacity, (size_t)total, sizeof *k->tokens));
     BERTH_TRY(berth_grow(&k->labels, &k->label_capacity, (size_t)total, sizeof *k->labels));
-    mask_tokens(k->tokens, k->labels, f->set->tokens + begin, total, &key, f->d->tasks[task].mask,
-                &f->d->special, f->d->vocabulary);
+    mask_tokens(k->tokens, k->labels, f->row.tokens, total, &key, f->d->tasks[task].mask, &f->d->special,
+                f->d->vocabulary);
     for (int p = 0; p < 3; p++) {
-        int64_t at = first[p] - begin, row = f->b->tokens_count;
+        int64_t at = first[p], row = f->b->tokens_count;
         if (length[p] == 0) continue;
-        BERTH_TRY(add_sequence(f, k->tokens + at, first[p], length[p]));
+        BERTH_TRY(add_sequence(f, k->tokens + at, at, length[p]));
         for (int64_t i = 0; i < length[p]; i++) {
             if (k->labels[at + i] < 0) continue;
             BERTH_TRY(berth_batch_add_item(f->b, (int)task, (int32_t)(row + i), k->labels[at + i]));
@@ -158,10 +176,11 @@ static berth_status add_masked(struct feed *f, size_t task) {
 }
 
 static berth_status add_words(struct feed *f, size_t task) {
-    const int32_t *labels = f->set->labels[task];
-    int64_t row = f->draw->row, labelled = 0;
-    for (int64_t w = f->set->word_offset[row]; w < f->set->word_offset[row + 1]; w++) {
-        int32_t token = f->set->word_token[w];
+    const int32_t *labels =
+        f->row.labels ? f->row.labels[task] : f->set->labels[task] + f->set->word_offset[f->draw->row];
+    int64_t labelled = 0;
+    for (int64_t w = 0; w < f->row.word_count; w++) {
+        int32_t token = f->row.word_token[w];
         if (token < 0 || (labels[w] < 0 && !f->keep_unlabelled)) continue;
         BERTH_TRY(berth_batch_add_item(f->b, (int)task, (int32_t)(f->first_row + token), labels[w]));
         labelled += labels[w] >= 0;
@@ -211,6 +230,7 @@ berth_status batcher_add_row(struct berth_batch *b, const struct berth_data *d, 
                      .keep_unlabelled = keep_unlabelled,
                      .ordinal = *ordinal};
     bool plain = false;
+    BERTH_TRY(find_row(&f));
     for (size_t t = 0; t < d->task_count; t++) {
         enum berth_task_kind kind = d->tasks[t].task.kind;
         if (!data_task_of(d, t, draw->source) || !task_chosen(choice, t) || kind == BERTH_TASK_MLM) continue;

@@ -24,6 +24,7 @@ void berth_data_free(struct berth_data *d) {
         free(d->tasks[t].sources);
     }
     sampling_deinit(&d->sampling);
+    free(d->continues);
     free(d->sources);
     free(d->tasks);
     free(d);
@@ -38,6 +39,7 @@ static berth_status open_source(struct data_source *s, const struct specs *specs
     s->view.name = s->name;
     s->stream = berth_hash_name(spec->name);
     s->separate = spec->separate;
+    BERTH_TRY(augment_read(&s->augment, spec, t));
     if (spec->label_count == 0) {
         berth_log(BERTH_LOG_INFO, "data.%s: no task reads this source; it is left out", spec->name);
         return BERTH_OK;
@@ -161,6 +163,8 @@ berth_status berth_data_open(struct berth_data **out, const struct berth_config 
     BERTH_TRY_OUT(sampling_read(&d->sampling, c));
     d->special = berth_tokenizer_special(tokenizer);
     d->vocabulary = (int32_t)berth_tokenizer_size(tokenizer);
+    d->max_length = specs.max_length;
+    BERTH_TRY_OUT(augment_continues(&d->continues, tokenizer));
     for (size_t i = 0; i < d->source_count; i++)
         BERTH_TRY_OUT(open_source(&d->sources[i], &specs, i, tokenizer, splits));
     for (size_t t = 0; t < d->task_count; t++)

@@ -182,9 +182,9 @@ struct row_walk {
     struct reader reader;
     size_t path; /* next to open */
     bool open;
-    int64_t path_rows;   /* rows read of the open path, of whatever split */
-    int64_t seen;        /* rows of the split handed out or passed over by the limit */
-    const uint8_t *kept; /* bit a row of the split, or NULL: all */
+    int64_t path_rows;          /* rows read of the open path, of whatever split */
+    int64_t seen;               /* rows of the split handed out or passed over by the limit */
+    const uint8_t *kept;        /* bit a row of the split, or NULL: all */
     struct read_report *report; /* borrowed; NULL: none; the caller sets it */
     struct berth_str work;
 };
@@ -227,15 +227,19 @@ struct row_buffers {
     size_t label_capacity;
     float *target;
     size_t target_capacity;
+    struct augment_row *augment; /* owned; NULL: no row was altered yet */
 };
 void row_buffers_deinit(struct row_buffers *r);
 
+struct augmenter;
 struct row_draw { /* one row as it is fed */
     size_t source;
     enum berth_split split;
     int64_t row;
-    uint32_t epoch;      /* what is drawn at random in a row is keyed by these two */
-    uint32_t occurrence; /* of the row in the epoch */
+    uint32_t epoch;                    /* what is drawn at random in a row is keyed by these two */
+    uint32_t occurrence;               /* of the row in the epoch */
+    const struct augmenter *augmenter; /* NULL: rows stay as they are */
+    bool repeats_altered;              /* sampling.units.*.more: augmentation */
 };
 #define EVALUATION_EPOCH UINT32_MAX
 
@@ -256,6 +260,38 @@ berth_status batcher_add_row(struct berth_batch *b, const struct berth_data *d, 
                              int32_t *ordinal, const struct task_choice *choice, bool keep_unlabelled,
                              struct row_buffers *buffers) BERTH_CHECKED;
 
+/* ---- augment.c: rows altered */
+
+enum { AUGMENT_OPS = 4 };
+struct augment_options { /* data.NAME.augment */
+    bool on;
+    bool share_given;
+    double share;
+    double probability[AUGMENT_OPS];
+};
+berth_status augment_read(struct augment_options *out, const struct source_spec *spec,
+                          const struct berth_tokenizer *t) BERTH_CHECKED;
+/* [V] 1: a piece that continues a word ("##..."); owned by the caller. */
+berth_status augment_continues(uint8_t **out, const struct berth_tokenizer *t) BERTH_CHECKED;
+/* *out is NULL where no source with training rows asks for it. Borrows d. Used by several threads at once. */
+berth_status augmenter_create(struct augmenter **out, const struct berth_data *d, uint64_t seed) BERTH_CHECKED;
+void augmenter_free(struct augmenter *a);
+
+struct fed_row { /* a row that is not the pack's; borrowed from an augment_row until its next one */
+    const int32_t *tokens;
+    const uint8_t *segments;
+    int64_t length;
+    int64_t pair_at, negative_at; /* as of struct berth_dataset; 0: none */
+    const int32_t *word_token;    /* [word_count] */
+    int64_t word_count;
+    const int32_t *const *labels; /* [tasks] tagging: [word_count]; others NULL */
+};
+struct augment_row;
+/* The row altered; NULL: it stays as it is. *work: NULL at first, then owned by the caller. */
+berth_status augment_row_make(const struct fed_row **out, struct augment_row **work,
+                              const struct row_draw *draw) BERTH_CHECKED;
+void augment_row_free(struct augment_row *r);
+
 /* ---- masked language modelling */
 struct mask_key {
     uint64_t seed;
@@ -269,8 +305,8 @@ void mask_tokens(int32_t *out, int32_t *labels, const int32_t *tokens, int64_t c
 
 /* ---- schemes.c */
 struct data_task;
-/* The scheme of a tagging task's tags: the model's, or as declared or converted, or told from the training rows. Logs it,
- * and for each split how many tags do not fit. Other kinds: PLAIN. */
+/* The scheme of a tagging task's tags: the model's, or as declared or converted, or told from the training
+ * rows. Logs it, and for each split how many tags do not fit. Other kinds: PLAIN. */
 berth_status task_find_scheme(enum berth_tag_scheme *out, const struct berth_data *d, const struct specs *specs,
                               size_t task, const struct berth_task *given) BERTH_CHECKED;
 /* Logs what reading told of a split beside its tags. */
@@ -289,6 +325,7 @@ struct unit_options { /* sampling.units.NAME */
     double ratio;     /* 0: not given */
     enum size_of of;
     bool fixed;    /* fewer rows: the same ones every epoch */
+    bool altered;  /* more rows: by augmentation, not by repetition */
     char *balance; /* owned; a task whose classes are drawn equally often; NULL: none */
 };
 
@@ -330,6 +367,7 @@ struct data_source {
     char *paths[BERTH_SPLIT_COUNT];
     bool made[BERTH_SPLIT_COUNT];
     struct split_labels mapped[BERTH_SPLIT_COUNT];
+    struct augment_options augment;
 };
 struct berth_data {
     struct data_source *sources; /* [source_count] */
@@ -340,6 +378,8 @@ struct berth_data {
     struct sampling sampling;
     struct berth_special_tokens special;
     int32_t vocabulary;
+    int64_t max_length;
+    uint8_t *continues; /* [vocabulary] 1: a piece that goes on with a word */
 };
 /* NULL: the task does not read the source. */
 const struct task_source *data_task_of(const struct berth_data *d, size_t task, size_t source);

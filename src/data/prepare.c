@@ -72,7 +72,10 @@ static berth_status fill_batch(struct prepared *p, const struct sampler *s, cons
                                           .split = BERTH_TRAIN,
                                           .row = (int64_t)rows[i] - s->base[source],
                                           .epoch = (uint32_t)plan->epoch,
-                                          .occurrence = plan->occurrence ? plan->occurrence[start + i] : 0};
+                                          .occurrence = plan->occurrence ? plan->occurrence[start + i] : 0,
+                                          .augmenter = s->augmenter,
+                                          .repeats_altered = choice->only >= 0 ? s->task_altered[choice->only]
+                                                                               : s->source_altered[source]};
             BERTH_TRY(batcher_add_row(b, s->data, &draw, &p->ordinal[i], choice, false, &p->buffers));
         }
     }

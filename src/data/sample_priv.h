@@ -5,7 +5,7 @@
  *               pass after pass, each a permutation; an epoch takes the next `draws` of them
  *     plan      an epoch: its draws in order, cut into steps
  *
- * A row is one number over all sources: base[source] + row. Memory is 4 bytes a draw of the plan, one more
+ * A row is one number over all sources: base[source] + row. Memory is 4 bytes a draw of the plan, two more
  * where rows repeat, and 4 a row of units that leave rows out or draw a part of a pass. */
 #ifndef BERTH_SAMPLE_PRIV_H
 #define BERTH_SAMPLE_PRIV_H
@@ -51,7 +51,8 @@ struct plan_step {
 
 struct plan {                /* an epoch */
     uint32_t *order;         /* [draw_count] rows, step after step in the order of `first` */
-    uint8_t *occurrence;     /* [draw_count] how often the row came before in the epoch; NULL: always 0 */
+    uint16_t *occurrence;    /* [draw_count] how often the row came before in the epoch (65,535: that or more);
+                                NULL:    always 0 */
     struct plan_step *steps; /* [step_count] in the order of training */
     size_t step_capacity;
     int64_t step_count;
@@ -59,10 +60,11 @@ struct plan {                /* an epoch */
     /* work space */
     uint32_t *permutation; /* [longest stream] where a stream draws parts of a pass */
     uint32_t *window;      /* rows of a window, sorted */
-    uint8_t *window_occurrence;
+    uint16_t *window_occurrence;
     size_t window_capacity, window_occurrence_capacity;
     uint32_t *mixed; /* [draw_count] mix: all */
-    uint8_t *mixed_occurrence;
+    uint16_t *mixed_occurrence;
+    uint8_t *came;   /* [longest stream] 1: in the part of a pass that the epoch begins with */
     int64_t *counts; /* [max_length + 2] */
 };
 
@@ -79,7 +81,10 @@ struct sampler {
     int64_t draw_count;   /* an epoch */
     int64_t longest_part; /* rows of the longest stream that draws parts of a pass */
     bool repeats;
-    int32_t max_length; /* tokens of a row */
+    int32_t max_length;          /* tokens of a row */
+    struct augmenter *augmenter; /* owned; NULL: rows stay as they are */
+    bool *source_altered;        /* [sources] more: augmentation of the unit */
+    bool *task_altered;          /* [tasks] the same with mix: step */
 };
 /* Deinit after a failure too. */
 berth_status sampler_init(struct sampler *s, const struct berth_data *d,
@@ -87,6 +92,8 @@ berth_status sampler_init(struct sampler *s, const struct berth_data *d,
 void sampler_deinit(struct sampler *s);
 /* sampler_checks.c: a task that trains has training rows, and labels that its head has. */
 berth_status sampler_check_task(const struct berth_data *d, size_t task) BERTH_CHECKED;
+/* Which units' repeats are altered; every source behind such a unit must say how. */
+berth_status sampler_check_altered(struct sampler *s) BERTH_CHECKED;
 /* sampling_units.c: the rows of units, their sizes and draws. */
 berth_status sampler_make_units(struct sampler *s) BERTH_CHECKED;
 berth_status sampler_share_out(struct sampler *s) BERTH_CHECKED;
@@ -94,7 +101,7 @@ berth_status sampler_share_out(struct sampler *s) BERTH_CHECKED;
 void share_whole(int64_t *out, const double *shares, size_t count, int64_t total);
 /* Fisher-Yates as berth_random_permute, positions from `offset` on. */
 void permute_rows(uint64_t seed, enum berth_purpose purpose, uint32_t stream, uint64_t offset, uint32_t *values,
-                  uint8_t *companion, size_t count);
+                  uint16_t *companion, size_t count);
 
 berth_status plan_init(struct plan *p, const struct sampler *s) BERTH_CHECKED;
 void plan_deinit(struct plan *p);

@@ -34,6 +34,8 @@ berth_status sampler_init(struct sampler *s, const struct berth_data *d,
     }
     s->options.tasks = s->tasks;
     BERTH_TRY(sampler_make_units(s));
+    BERTH_TRY(augmenter_create(&s->augmenter, d, options->seed));
+    BERTH_TRY(sampler_check_altered(s));
     return sampler_share_out(s);
 }
 
@@ -46,6 +48,9 @@ void sampler_deinit(struct sampler *s) {
     }
     free(s->units);
     sampling_deinit(&s->own);
+    augmenter_free(s->augmenter);
+    free(s->source_altered);
+    free(s->task_altered);
     free(s->base);
     free(s->tasks);
     memset(s, 0, sizeof *s);
@@ -59,10 +64,11 @@ berth_status plan_init(struct plan *p, const struct sampler *s) {
     BERTH_TRY(berth_calloc(&p->counts, (size_t)s->max_length + 2, sizeof *p->counts));
     if (s->longest_part > 0)
         BERTH_TRY(berth_calloc(&p->permutation, (size_t)s->longest_part, sizeof *p->permutation));
-    if (s->repeats) BERTH_TRY(berth_calloc(&p->occurrence, n, 1));
+    if (s->longest_part > 0) BERTH_TRY(berth_calloc(&p->came, (size_t)s->longest_part, 1));
+    if (s->repeats) BERTH_TRY(berth_calloc(&p->occurrence, n, sizeof *p->occurrence));
     if (s->mix != MIX_ALL) return BERTH_OK;
     BERTH_TRY(berth_calloc(&p->mixed, n, sizeof *p->mixed));
-    return s->repeats ? berth_calloc(&p->mixed_occurrence, n, 1) : BERTH_OK;
+    return s->repeats ? berth_calloc(&p->mixed_occurrence, n, sizeof *p->mixed_occurrence) : BERTH_OK;
 }
 
 void plan_deinit(struct plan *p) {
@@ -74,19 +80,20 @@ void plan_deinit(struct plan *p) {
     free(p->window_occurrence);
     free(p->mixed);
     free(p->mixed_occurrence);
+    free(p->came);
     free(p->counts);
     memset(p, 0, sizeof *p);
 }
 
 void permute_rows(uint64_t seed, enum berth_purpose purpose, uint32_t stream, uint64_t offset, uint32_t *values,
-                  uint8_t *companion, size_t count) {
+                  uint16_t *companion, size_t count) {
     for (size_t i = count; i > 1; i--) {
         size_t j = (size_t)berth_random_below(seed, purpose, stream, offset + i - 1, i);
         uint32_t held = values[i - 1];
         values[i - 1] = values[j];
         values[j] = held;
         if (!companion) continue;
-        uint8_t other = companion[i - 1];
+        uint16_t other = companion[i - 1];
         companion[i - 1] = companion[j];
         companion[j] = other;
     }
@@ -100,7 +107,9 @@ static uint32_t stream_row(const struct stream *s, int64_t i) {
 static int64_t draw_stream(struct plan *p, const struct sampler *s, const struct stream *stream, uint64_t key,
                            int64_t epoch, int64_t at) {
     int64_t n = stream->count, from = epoch * stream->draws, to = from + stream->draws;
+    int64_t began = 0; /* 1: the epoch began within a pass, whose rows `came` holds */
     if (stream->draws == 0) return at;
+    if (from % n != 0) memset(p->came, 0, (size_t)n);
     for (int64_t pass = from / n; pass * n < to; pass++) {
         int64_t low = pass * n < from ? from - pass * n : 0, high = (pass + 1) * n > to ? to - pass * n : n;
         bool whole = low == 0 && high == n;
@@ -109,16 +118,20 @@ static int64_t draw_stream(struct plan *p, const struct sampler *s, const struct
         if (!whole)
             permute_rows(s->options.seed, BERTH_PURPOSE_ROWS, (uint32_t)pass, key, p->permutation, NULL,
                          (size_t)n);
-        int64_t repeat = pass - from / n;
+        int64_t repeat = pass - from / n - began;
         for (int64_t i = low; i < high; i++, at++) {
-            p->order[at] = stream_row(stream, whole ? i : p->permutation[i]);
-            if (p->occurrence) p->occurrence[at] = (uint8_t)(repeat < 255 ? repeat : 255);
+            int64_t row = whole ? i : p->permutation[i], before = repeat;
+            if (pass == from / n && low > 0) p->came[row] = 1;
+            if (pass > from / n && began) before += p->came[row];
+            p->order[at] = stream_row(stream, row);
+            if (p->occurrence) p->occurrence[at] = (uint16_t)(before < UINT16_MAX ? before : UINT16_MAX);
         }
+        if (pass == from / n && low > 0) began = 1;
     }
     return at;
 }
 
-static uint8_t *occurrence_at(const struct plan *p, int64_t at) {
+static uint16_t *occurrence_at(const struct plan *p, int64_t at) {
     return p->occurrence ? p->occurrence + at : NULL;
 }
 
@@ -153,10 +166,11 @@ static int64_t window_length(const struct sampler *s, const uint32_t *order, int
 /* Stable counting sort of order[at .. at + count) by length, shortest first. */
 static berth_status sort_window(struct plan *p, const struct sampler *s, int64_t at, int64_t count) {
     uint32_t *order = p->order + at;
-    uint8_t *occurrence = occurrence_at(p, at);
+    uint16_t *occurrence = occurrence_at(p, at);
     BERTH_TRY(berth_grow(&p->window, &p->window_capacity, (size_t)count, sizeof *p->window));
     if (occurrence)
-        BERTH_TRY(berth_grow(&p->window_occurrence, &p->window_occurrence_capacity, (size_t)count, 1));
+        BERTH_TRY(berth_grow(&p->window_occurrence, &p->window_occurrence_capacity, (size_t)count,
+                             sizeof *p->window_occurrence));
     memset(p->counts, 0, ((size_t)s->max_length + 2) * sizeof *p->counts);
     for (int64_t i = 0; i < count; i++)
         p->counts[row_length(s, order[i]) + 1]++;
@@ -168,7 +182,7 @@ static berth_status sort_window(struct plan *p, const struct sampler *s, int64_t
         if (occurrence) p->window_occurrence[to] = occurrence[i];
     }
     memcpy(order, p->window, (size_t)count * sizeof *order);
-    if (occurrence) memcpy(occurrence, p->window_occurrence, (size_t)count);
+    if (occurrence) memcpy(occurrence, p->window_occurrence, (size_t)count * sizeof *occurrence);
     return BERTH_OK;
 }
 
@@ -259,7 +273,8 @@ static berth_status cut_all(struct plan *p, const struct sampler *s, int64_t epo
             for (int64_t i = 0; i < count; i++) {
                 int64_t to = (first + i) * batch + place, at = from + i * rows;
                 memcpy(p->mixed + to, p->order + at, (size_t)rows * sizeof *p->mixed);
-                if (p->occurrence) memcpy(p->mixed_occurrence + to, p->occurrence + at, (size_t)rows);
+                if (p->occurrence)
+                    memcpy(p->mixed_occurrence + to, p->occurrence + at, (size_t)rows * sizeof *p->occurrence);
             }
             start += s->units[u].draws;
             place += rows;
@@ -269,7 +284,8 @@ static berth_status cut_all(struct plan *p, const struct sampler *s, int64_t epo
         shuffle_steps(p, s, epoch, first, first + count);
     }
     memcpy(p->order, p->mixed, (size_t)s->draw_count * sizeof *p->order);
-    if (p->occurrence) memcpy(p->occurrence, p->mixed_occurrence, (size_t)s->draw_count);
+    if (p->occurrence)
+        memcpy(p->occurrence, p->mixed_occurrence, (size_t)s->draw_count * sizeof *p->occurrence);
     return BERTH_OK;
 }
 

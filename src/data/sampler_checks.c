@@ -62,3 +62,34 @@ berth_status sampler_check_task(const struct berth_data *d, size_t index) {
                "split",
                d->sources[task->sources[0].source].name, task->task.name);
 }
+
+static berth_status fail_altered(const char *unit, const char *source) {
+    BERTH_FAIL(
+        BERTH_E_USAGE,
+        "sampling.units.%s.more: found 'augmentation', but nothing says how rows of source '%s' are altered: "
+        "give data.%s.augment",
+        unit, source, source);
+}
+
+berth_status sampler_check_altered(struct sampler *s) {
+    const struct berth_data *d = s->data;
+    BERTH_TRY(berth_calloc(&s->source_altered, d->source_count, sizeof *s->source_altered));
+    BERTH_TRY(berth_calloc(&s->task_altered, d->task_count, sizeof *s->task_altered));
+    for (size_t i = 0; i < s->sampling->unit_count; i++) {
+        const struct unit_options *o = &s->sampling->units[i];
+        if (!o->altered) continue;
+        for (size_t t = 0; s->mix == MIX_STEP && t < d->task_count; t++)
+            if (strcmp(d->tasks[t].task.name, o->name) == 0) s->task_altered[t] = true;
+        for (size_t k = 0; k < d->source_count; k++) {
+            const struct data_source *source = &d->sources[k];
+            bool of_unit = s->mix != MIX_STEP && strcmp(source->name, o->name) == 0;
+            for (size_t t = 0; s->mix == MIX_STEP && t < d->task_count; t++)
+                of_unit =
+                    of_unit || (strcmp(d->tasks[t].task.name, o->name) == 0 && data_task_of(d, t, k) != NULL);
+            if (!of_unit || !source->view.has[BERTH_TRAIN]) continue;
+            if (!source->augment.on) return fail_altered(o->name, source->name);
+            s->source_altered[k] = s->mix != MIX_STEP;
+        }
+    }
+    return BERTH_OK;
+}

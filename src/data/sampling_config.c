@@ -37,6 +37,7 @@ static berth_status read_unit(struct unit_options *u, const struct berth_config 
         u->ratio = berth_config_number_f(c, "sampling.units.%s.ratio", name);
     u->of = (enum size_of)choice(berth_config_string_f(c, "sampling.units.%s.ratio_of", name), of);
     u->fixed = strcmp(berth_config_string_f(c, "sampling.units.%s.fewer", name), "fixed") == 0;
+    u->altered = strcmp(berth_config_string_f(c, "sampling.units.%s.more", name), "augmentation") == 0;
     if (berth_config_has_f(c, "sampling.units.%s.balance", name))
         BERTH_TRY(berth_strdup(&u->balance, berth_config_string_f(c, "sampling.units.%s.balance", name)));
     return BERTH_OK;

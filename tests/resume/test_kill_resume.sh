@@ -90,7 +90,8 @@ trial() {
 
 # The end of an epoch is at multiples of 8 steps (of 16 with one task a step), so most kills are within one.
 trial plain 26 train.accumulate=2
-trial frozen 12 sampling.mix=step train.batch_size=6 freeze='[{select: embeddings}, {select: layers.0}]'
+altered=(data.talk.augment.entity=0.5 data.talk.augment.delete=0.2 data.talk.augment.swap=0.2)
+trial frozen 12 "${altered[@]}" sampling.mix=step train.batch_size=6 freeze='[{select: embeddings}, {select: layers.0}]'
 trial keep 12 checkpoint.keep_every=5 checkpoint.keep=1 train.batch_size=5
 [ "$kills" -ge 50 ] || fail "only $kills kills"
 while [ "$kills" -lt 100 ] && { [ "${hits[step]}" = 0 ] || [ "${hits[evaluation]}" = 0 ] || [ "${hits[checkpoint]}" = 0 ]; }; do

@@ -92,6 +92,30 @@ static void test_stop_with_one_task_a_step(void **state) {
     assert_same_run(*state, "tasks", "tasks7");
 }
 
+#define ALTERED                                                                                                \
+    SETTINGS, "data.talk.augment.entity=0.5", "data.talk.augment.delete=0.2", "data.talk.augment.swap=0.2",    \
+        "data.mood.augment.mask=0.3", "sampling.units.mood.ratio=3", "sampling.units.mood.more=augmentation"
+
+/* Rows altered at random are the same rows after a stop, at any thread count; and they are altered. */
+static void test_altered_rows_resume(void **state) {
+    struct world *w = *state;
+    assert_int_equal(run_whole(w, "altered", false, 0, ALTERED, NULL), BERTH_OK);
+    for (int64_t step = 1; step < 12; step += 3) {
+        char run[32];
+        snprintf(run, sizeof run, "altered%d", (int)step);
+        assert_int_equal(run_whole(w, run, false, step, ALTERED, "threads=3", NULL), BERTH_E_STOPPED);
+        assert_int_equal(run_whole(w, run, true, 0, ALTERED, NULL), BERTH_OK);
+        assert_same_run(w, "altered", run);
+    }
+    assert_int_equal(run_whole(w, "repeated", false, 0, SETTINGS, "sampling.units.mood.ratio=3", NULL),
+                     BERTH_OK);
+    char *with = read_metrics(world_path(w, "altered/metrics.jsonl"));
+    char *without = read_metrics(world_path(w, "repeated/metrics.jsonl"));
+    assert_string_not_equal(with, without);
+    free(with);
+    free(without);
+}
+
 static void test_early_stopped_run_resumes(void **state) {
     /* stopped while it waits for its end by patience */
     assert_int_equal(run_whole(*state, "early", false, 0, "train.lr=0", "evaluate.every=2 steps",
@@ -330,6 +354,7 @@ int main(void) {
         cmocka_unit_test(test_stop_at_each_step),
         cmocka_unit_test(test_stop_after_every_step),
         cmocka_unit_test(test_stop_with_one_task_a_step),
+        cmocka_unit_test(test_altered_rows_resume),
         cmocka_unit_test(test_early_stopped_run_resumes),
         cmocka_unit_test(test_damaged_checkpoints),
         cmocka_unit_test(test_left_overs_of_a_kill),
