@@ -32,7 +32,7 @@ static void clear_row(float *to, int64_t first, int64_t count, int64_t row, int6
 
 static void draw(float *to, int64_t first, int64_t count, const struct berth_model *m,
                  const struct berth_parameter *p, uint64_t seed) {
-    if (p->init == BERTH_INIT_NORMAL) {
+    if (p->init == BERTH_INIT_NORMAL && m->config.init_range > 0.0f) {
         draw_normal(to, first, count, seed, p->name, (double)m->config.init_range);
         if (p == &m->parameters[0]) clear_row(to, first, count, m->config.pad_token, m->config.hidden);
         return;

@@ -1,4 +1,4 @@
-/* support_model.h: what the tests of the model share: golden cases, derived weights, batches, folders. */
+/* support_model.h: what the tests of the model share: derived weights, batches, losses, folders. */
 #ifndef SUPPORT_MODEL_H
 #define SUPPORT_MODEL_H
 
@@ -39,23 +39,6 @@ char *model_read_text(const char *folder, const char *name);
 void log_capture_begin(void);
 char *log_capture_end(void);
 
-/* ---- golden cases: tests/golden/model_cases.json, written by scripts/make_model_golden.py */
-struct golden {
-    struct berth_json *cases;
-    int index; /* of the case */
-    struct berth_safetensors *file;
-    struct berth_device *device;
-    struct berth_model *model; /* allocated, with the case's derived weights */
-    struct berth_tape *tape;
-    struct berth_batch batch;
-};
-void golden_open(struct golden *g, const char *name);
-void golden_close(struct golden *g);
-/* A float or int32 tensor of the golden file; fails the test when it is not there. */
-const struct berth_safetensor *golden_tensor(const struct golden *g, const char *fmt, ...) BERTH_PRINTF(2, 3);
-/* ||x - r||_2 and ||r||_2 of `count` values. */
-void golden_distance(const float *x, const struct berth_safetensor *r, double *distance, double *norm);
-
 /* ---- small models */
 /* layers 2, hidden 24, 3 attention heads, intermediate 40, vocabulary 50, 20 positions, dropout 0.1. */
 void small_config(struct berth_model_config *c, const char *model_type);
@@ -69,6 +52,21 @@ void small_add_head(struct berth_model *m, const char *name, enum berth_task_kin
 void small_batch(struct berth_batch *b, const struct berth_model *m, const int64_t *lengths, int count);
 /* Derived values in place of the first ones, biases and norms among them. */
 void derive_values(struct berth_model *m, uint64_t seed, double scale);
+/* Of owners from first_owner on: 0 the backbone too, 1 the heads alone. */
+void derive_some(struct berth_model *m, uint64_t seed, double scale, int first_owner);
 float *values_of(const struct berth_model *m, const char *name); /* freed by the caller */
+
+/* ---- gradients and the loss */
+/* All gradients in one buffer laid out as the values are. */
+struct gradients {
+    float *buffer;
+    float **pointers;
+};
+void gradients_init(struct gradients *g, const struct berth_model *m);
+void gradients_deinit(struct gradients *g, const struct berth_model *m);
+/* Sum over heads of the mean of its labelled items' losses; losses[i] may be looked at until the next reset. */
+berth_status total_loss(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *b,
+                        const struct berth_forward_options *options, struct berth_tensor **losses,
+                        struct berth_tensor **logits, struct berth_tensor **out);
 
 #endif /* SUPPORT_MODEL_H */

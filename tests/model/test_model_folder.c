@@ -527,7 +527,8 @@ static void damaged_folders_are_refused(void **state) {
     check_load_fails(BERTH_E_FORMAT, "head 'head0' comes twice");
     save(m);
     replace_text("berth_heads.json", "\"classification\"", "\"parsing\"");
-    check_load_fails(BERTH_E_FORMAT, "'heads[0].type' is 'parsing', expected classification, tagging, multilabel");
+    check_load_fails(BERTH_E_FORMAT,
+                     "'heads[0].type' is 'parsing', expected classification, tagging, multilabel");
     save(m);
     replace_text("berth_heads.json", "\"mean\"", "\"max\"");
     check_load_fails(BERTH_E_FORMAT, "'heads[1].pooling' is 'max', expected pooler, cls or mean");
