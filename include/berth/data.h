@@ -209,6 +209,25 @@ berth_status berth_data_add_row(struct berth_batch *b, const struct berth_tokeni
                                 const struct berth_row *row, const struct berth_task *tasks, size_t task_count,
                                 int32_t ordinal, struct berth_word_span **words,
                                 size_t *word_count) BERTH_CHECKED;
+/* The same for a row that may be longer than max_length. windows: it is added as several sequences, one behind the
+ * other, as `overflow: windows` has it (`stride` tokens are shared by neighbours): sentence-level tasks have an item
+ * for each, each word stands in one of them, masks are those of the first. A row with a pair that a task compares is
+ * cut. A row of more than max_windows sequences is BERTH_E_FORMAT. */
+struct berth_row_limits {
+    int64_t max_length;
+    bool windows;
+    int64_t stride, max_windows;
+};
+struct berth_added_row {
+    struct berth_word_span *words; /* [word_count] owned by the caller */
+    size_t word_count;
+    int64_t tokens; /* that the row has, special ones included, were nothing cut off */
+    bool cut;       /* tokens were cut off */
+};
+berth_status berth_data_add_long_row(struct berth_batch *b, const struct berth_tokenizer *t,
+                                     const struct berth_row_limits *limits, const struct berth_row *row,
+                                     const struct berth_task *tasks, size_t task_count, int32_t ordinal,
+                                     struct berth_added_row *out) BERTH_CHECKED;
 /* The same of a text that is not pre-split; pair NULL: none. */
 berth_status berth_data_add_text(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,
                                  const char *text, const char *pair, const struct berth_task *tasks,
@@ -224,10 +243,13 @@ struct berth_texts_options {
     bool no_header;        /* tsv, csv */
     const char *delimiter; /* as data.NAME.delimiter */
     const char *encoding;  /* as data.NAME.encoding; NULL: strict */
+    const char *const *keep; /* [keep_count] further columns, which become the row's labels as the file has them: texts,
+                                or lists (items ended by BERTH_LIST_END) where the format has such */
+    size_t keep_count;
 };
 struct berth_texts;
 /* path NULL or "-": standard input. Pipes and terminals are read as they come; files are mapped. Mistakes in
- * the options name --input, --column, --pair-column, --delimiter, --encoding. Borrows the options' texts. */
+ * the options name --input, --column, --pair-column, --keep, --delimiter, --encoding. Borrows the options' texts. */
 berth_status berth_texts_open(struct berth_texts **out, const char *path,
                               const struct berth_texts_options *options) BERTH_CHECKED;
 /* *row is NULL at the end; else valid until the next call. */

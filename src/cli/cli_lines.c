@@ -116,31 +116,6 @@ void cli_window_deinit(struct cli_window *w) {
     memset(w, 0, sizeof *w);
 }
 
-struct sized {
-    size_t size, index;
-};
-
-static int longer_first(const void *a, const void *b) {
-    const struct sized *x = a, *y = b;
-    if (x->size != y->size) return x->size < y->size ? 1 : -1;
-    return x->index < y->index ? -1 : 1;
-}
-
-berth_status cli_window_order(const struct cli_window *w, size_t **order) {
-    struct sized *list = NULL;
-    BERTH_TRY(berth_calloc(&list, w->count, sizeof *list));
-    berth_status status = berth_calloc(order, w->count, sizeof **order);
-    if (status == BERTH_OK) {
-        for (size_t i = 0; i < w->count; i++)
-            list[i] = (struct sized){w->sizes[i], i};
-        if (w->count > 1) qsort(list, w->count, sizeof *list, longer_first);
-        for (size_t i = 0; i < w->count; i++)
-            (*order)[i] = list[i].index;
-    }
-    free(list);
-    return status;
-}
-
 void cli_split_pair(char *line, const char **pair) {
     char *tab = strchr(line, '\t');
     *pair = NULL;

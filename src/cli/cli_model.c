@@ -89,6 +89,11 @@ void cli_model_close(struct cli_model *m) {
     memset(m, 0, sizeof *m);
 }
 
+const char *cli_device(const struct cli_args *args) {
+    const char *name = cli_value(args, "device");
+    return name ? name : "auto";
+}
+
 berth_status cli_max_length(const struct cli_args *args, const struct cli_model *m, int64_t *out) {
     *out = m->model->config.positions;
     return cli_int(args, "max-length", 3, m->model->config.positions, out);

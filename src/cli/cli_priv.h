@@ -36,7 +36,7 @@ struct cli_command {
 extern const struct cli_command cli_train, cli_eval, cli_predict, cli_embed, cli_tokenize, cli_vocab, cli_pack,
     cli_config, cli_inspect, cli_doctor, cli_convert, cli_report;
 
-#define CLI_MAX_OPTIONS 16
+#define CLI_MAX_OPTIONS 32
 struct cli_args {
     const struct cli_command *command;
     const char **positional; /* [positional_count] borrowed from argv; the array is owned */
@@ -109,14 +109,57 @@ void cli_lines_close(struct cli_lines *in);
  * program that writes a line and waits for the answer gets it. Empties the window first. */
 berth_status cli_lines_window(struct cli_lines *in, struct cli_window *w, size_t most) BERTH_CHECKED;
 void cli_window_deinit(struct cli_window *w);
-/* The order of a window's lines by length, longest first (ties by number): order[count], owned by the caller.
- */
-berth_status cli_window_order(const struct cli_window *w, size_t **order) BERTH_CHECKED;
 /* Cuts a line at its first tab: *pair is what follows, or NULL. */
 void cli_split_pair(char *line, const char **pair);
 
+/* ---- texts in any format that training reads, a window at a time */
 #define CLI_WINDOW 256 /* lines read ahead */
-#define CLI_BATCH 32   /* sequences a forward pass */
+#define CLI_BATCH 32                       /* rows a forward pass */
+#define CLI_WINDOW_ROWS 4096               /* rows read ahead, that are put in order of length */
+#define CLI_WINDOW_BYTES ((size_t)8 << 20) /* and their bytes */
+#define CLI_MOST_KEPT 64                   /* columns of --keep */
+struct cli_texts {
+    struct berth_texts *texts;
+    const char *name;  /* for messages; borrowed */
+    bool tabs;         /* a tab parts the texts of a pair */
+    const char **keep; /* [keep_count] names of the columns to keep; owned */
+    size_t keep_count;
+    char *keep_text;
+    int64_t rows; /* read so far */
+};
+struct cli_row {
+    struct berth_row row; /* text, text_pair, pre_split, line; labels: the kept columns, NULL: missing */
+    const char *text;     /* as it is shown: of a pre-split row the words with a space between */
+    size_t size;          /* bytes of the texts */
+};
+struct cli_rows {             /* a window */
+    struct berth_arena arena; /* owns the texts */
+    struct cli_row *rows;     /* [count] */
+    struct cli_row **order;   /* [count] by length, the longest first (ties by place) */
+    size_t count, capacity, order_capacity, bytes;
+};
+/* The options of a command that reads texts, for its table. */
+#define CLI_TEXT_OPTIONS                                                                                       \
+    {"input", "FORMAT",                                                                                        \
+     "tsv, csv, jsonl, conll, seqfiles, lines, text (default: lines of text, where a tab parts a pair)"},      \
+        {"column", "COLUMN", "the text's column: its name, or its number from 0 (default 0; jsonl: text)"},    \
+        {"pair-column", "COLUMN", "the column of a second text"},                                              \
+        {"no-header", NULL, "tsv, csv: the first line is a row, columns go by number"},                        \
+        {"delimiter", "WORD", "between columns: tab, comma, semicolon, ... (as data.NAME.delimiter)"}, {       \
+        "encoding", "strict|replace|windows-1252",                                                             \
+            "what is not UTF-8: an error, U+FFFD (default), or a letter"                                       \
+    }
+/* path NULL or "-": standard input; compressed files and pipes, too. keeps: the command has the option --keep.
+ */
+berth_status cli_texts_open(struct cli_texts *in, const struct cli_args *args, const char *path,
+                            bool keeps) BERTH_CHECKED;
+void cli_texts_close(struct cli_texts *in); /* warns of replaced characters */
+/* Waits for one row, then takes as many as are there without waiting; count 0 at the end. Empties the window
+ * first. */
+berth_status cli_texts_window(struct cli_texts *in, struct cli_rows *w, size_t most_rows,
+                              size_t most_bytes) BERTH_CHECKED;
+berth_status cli_rows_order(struct cli_rows *w) BERTH_CHECKED;
+void cli_rows_deinit(struct cli_rows *w);
 
 /* ---- models */
 struct cli_model {
@@ -133,30 +176,13 @@ berth_status cli_model_folder(char **out, const char *path) BERTH_CHECKED;
 berth_status cli_model_open(struct cli_model *out, const char *path, const char *device,
                             const char *const *heads, size_t head_count) BERTH_CHECKED;
 void cli_model_close(struct cli_model *m);
+/* --device, or "auto". */
+#define CLI_DEVICE_OPTION                                                                                      \
+    { "device", "NAME", "auto (default), cpu, cuda, cuda:N" }
+const char *cli_device(const struct cli_args *args);
 /* The longest sequence: --max-length, checked against the model's positions. */
 berth_status cli_max_length(const struct cli_args *args, const struct cli_model *m, int64_t *out) BERTH_CHECKED;
 
-/* ---- answers of predict: one a line */
-struct cli_said { /* what one head says of one line */
-    int64_t count;     /* its items: one, or a word each (those with a first piece), ... */
-    int64_t width;     /* columns of scores */
-    int32_t *label;    /* [count] owned, as the rest: berth_answers of these items */
-    float *score;      /* [count] */
-    float *scores;     /* [count, width] */
-    const char **tags; /* [words of the line] a head that tags words: a word without a tag is "O"; else NULL */
-};
-struct cli_answer {
-    const char *text, *pair;       /* borrowed from the window */
-    struct berth_word_span *words; /* [word_count] owned */
-    size_t word_count;
-    int64_t words_cut;
-    struct cli_said *said; /* [heads] owned; count 0: the head was not asked */
-};
-void cli_answer_tsv(struct berth_str *out, const struct cli_model *m, const bool *wanted,
-                    const struct cli_answer *a);
-void cli_answer_json(struct berth_str *out, const struct cli_model *m, const bool *wanted,
-                     const struct cli_answer *a);
-void cli_answer_header(struct berth_str *out, const struct cli_model *m, const bool *wanted);
 /* Adds text as a JSON string; bad UTF-8 becomes U+FFFD. */
 void cli_add_json_text(struct berth_str *out, const char *text, size_t size);
 

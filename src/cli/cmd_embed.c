@@ -1,30 +1,31 @@
-/* cmd_embed.c: `berth embed`: one fixed-size embedding a line of text, and the shape of all of them. */
+/* cmd_embed.c: `berth embed`: one fixed-size embedding a row of text, and the shape of all of them.
+ *
+ * Rows are read in windows, put in order of length, run in batches of CLI_BATCH, and written in the order they
+ * came. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "berth/h5.h"
-#include "cli/cli_priv.h"
-
-enum format { FORMAT_TSV, FORMAT_JSONL, FORMAT_HDF5 };
+#include "cli/embed_priv.h"
 
 struct embedder {
     struct cli_model m;
-    struct cli_window window;
+    struct cli_texts in;
+    struct cli_rows window;
+    struct embed_sink sink;
     struct berth_batch batch;
-    enum berth_pooling pooling;
-    enum format format;
-    bool normalize;
-    int64_t max_length;
-    float *rows; /* [window, H]; hdf5: [all, H] */
-    size_t capacity;
-    int64_t count; /* lines before this window */
+    struct berth_row_limits limits;
+    float *rows; /* [window, H] */
+    size_t capacity, window_rows;
+    int64_t rows_cut;
 };
 
 static void embedder_deinit(struct embedder *e) {
-    cli_window_deinit(&e->window);
+    embed_sink_deinit(&e->sink);
+    cli_rows_deinit(&e->window);
     berth_batch_deinit(&e->batch);
     free(e->rows);
+    cli_texts_close(&e->in);
     cli_model_close(&e->m);
 }
 
@@ -39,156 +40,133 @@ static void normalize_row(float *row, int64_t size) {
         row[i] = (float)(row[i] * scale);
 }
 
-/* Embeds the window's lines lines[0..count) into rows[line]. */
-static berth_status run_batch(struct embedder *e, const size_t *lines, size_t count, float *rows) {
-    int64_t hidden = e->m.model->config.hidden;
+/* Embeds the rows list[0..count) into their places of e->rows. */
+static berth_status run_batch(struct embedder *e, struct cli_row *const *list, size_t count) {
+    const int64_t hidden = e->sink.width;
+    struct berth_tensor *out = NULL;
     BERTH_TRY(berth_batch_reset(&e->batch, 0));
     for (size_t s = 0; s < count; s++) {
-        const char *pair = NULL;
-        struct berth_word_span *words = NULL;
-        size_t word_count = 0;
-        char *copy = NULL;
-        BERTH_TRY(berth_strdup(&copy, e->window.lines[lines[s]]));
-        cli_split_pair(copy, &pair);
-        berth_status status = berth_data_add_text(&e->batch, e->m.tokenizer, e->max_length, copy, pair, NULL, 0,
-                                                  (int32_t)s, &words, &word_count);
-        free(words);
-        free(copy);
+        struct berth_added_row added;
+        berth_status status = berth_data_add_long_row(&e->batch, e->m.tokenizer, &e->limits, &list[s]->row,
+                                                      NULL, 0, (int32_t)s, &added);
+        if (status == BERTH_E_FORMAT)
+            return berth_error_context(status, "%s:%lld", e->in.name, (long long)list[s]->row.line);
         BERTH_TRY(status);
+        free(added.words);
+        e->rows_cut += added.cut;
     }
     BERTH_TRY(berth_batch_finish(&e->batch));
-    struct berth_tensor *out = NULL;
     berth_tape_reset(e->m.tape, false);
-    BERTH_TRY(berth_model_embed(e->m.model, e->m.tape, &e->batch, e->pooling, &out));
+    BERTH_TRY(berth_model_embed(e->m.model, e->m.tape, &e->batch, e->sink.pooling, &out));
     BERTH_TRY(berth_device_synchronize(e->m.device));
     const float *data = out->data;
     for (size_t s = 0; s < count; s++) {
-        float *row = rows + (int64_t)lines[s] * hidden;
+        float *row = e->rows + (list[s] - e->window.rows) * hidden;
         BERTH_TRY(berth_device_download(e->m.device, row, data + (int64_t)s * hidden,
                                         (size_t)hidden * sizeof(float)));
-        if (e->normalize) normalize_row(row, hidden);
+        if (e->sink.normalized) normalize_row(row, hidden);
     }
     return BERTH_OK;
 }
 
-static berth_status print_rows(struct embedder *e, const float *rows) {
-    int64_t hidden = e->m.model->config.hidden;
-    struct berth_str s;
-    berth_str_init(&s);
-    for (size_t i = 0; i < e->window.count; i++) {
-        if (e->format == FORMAT_JSONL) {
-            berth_str_add(&s, "{\"text\": ");
-            cli_add_json_text(&s, e->window.lines[i], strlen(e->window.lines[i]));
-            berth_str_add(&s, ", \"embedding\": [");
-        }
-        const char *between = e->format == FORMAT_JSONL ? ", " : "\t";
-        for (int64_t k = 0; k < hidden; k++)
-            berth_str_addf(&s, "%s%.6g", k ? between : "", (double)rows[(int64_t)i * hidden + k]);
-        berth_str_add(&s, e->format == FORMAT_JSONL ? "]}\n" : "\n");
-    }
-    berth_status status = cli_out_str(&s);
-    berth_str_deinit(&s);
-    if (status == BERTH_OK) status = cli_out_flush();
-    return status;
-}
-
 static berth_status run_window(struct embedder *e) {
-    berth_status status = BERTH_OK;
-    size_t *order = NULL;
-    int64_t hidden = e->m.model->config.hidden;
-    size_t before = e->format == FORMAT_HDF5 ? (size_t)e->count : 0;
-    BERTH_TRY(
-        berth_grow(&e->rows, &e->capacity, (before + e->window.count) * (size_t)hidden, sizeof e->rows[0]));
-    float *rows = e->rows + before * (size_t)hidden;
-    BERTH_TRY_OUT(cli_window_order(&e->window, &order));
-    for (size_t first = 0; first < e->window.count; first += CLI_BATCH) {
-        size_t left = e->window.count - first;
-        BERTH_TRY_OUT(run_batch(e, order + first, left < CLI_BATCH ? left : CLI_BATCH, rows));
+    const struct cli_rows *w = &e->window;
+    BERTH_TRY(cli_rows_order(&e->window));
+    BERTH_TRY(berth_grow(&e->rows, &e->capacity, w->count * (size_t)e->sink.width, sizeof e->rows[0]));
+    for (size_t first = 0; first < w->count; first += CLI_BATCH) {
+        const size_t left = w->count - first;
+        BERTH_TRY(run_batch(e, w->order + first, left < CLI_BATCH ? left : CLI_BATCH));
     }
-    if (e->format != FORMAT_HDF5) BERTH_TRY_OUT(print_rows(e, rows));
-    e->count += (int64_t)e->window.count;
-out:
-    free(order);
-    return status;
+    return embed_sink_add(&e->sink, w, e->rows);
 }
 
-static berth_status write_h5(const struct embedder *e, const char *path, const char *model) {
-    struct berth_h5_writer *w = NULL;
-    struct berth_str meta;
-    berth_str_init(&meta);
-    berth_str_add(&meta, "{\"model\": ");
-    cli_add_json_text(&meta, model, strlen(model));
-    berth_str_addf(&meta, ", \"pooling\": \"%s\", \"normalized\": %s}", berth_pooling_name(e->pooling),
-                   e->normalize ? "true" : "false");
-    int64_t dims[2] = {e->count, e->m.model->config.hidden};
-    berth_status status = BERTH_OK;
-    if (meta.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "%s: out of memory", path);
-    BERTH_TRY_OUT(berth_h5_create(&w, path, "embeddings", 1));
-    BERTH_TRY_OUT(berth_h5_put(w, "embeddings", BERTH_H5_F32, 2, dims, e->rows));
-    BERTH_TRY_OUT(berth_h5_put_text(w, "meta", meta.data));
-    BERTH_TRY_OUT(berth_h5_commit(&w));
-out:
-    berth_h5_abort(&w);
-    berth_str_deinit(&meta);
-    return status;
+static berth_status read_options(struct embedder *e, const struct cli_args *args) {
+    static const enum berth_pooling poolings[] = {BERTH_POOL_MEAN, BERTH_POOL_CLS, BERTH_POOL_POOLER};
+    struct embed_sink *s = &e->sink;
+    int pooling = 0, format = 0;
+    int64_t rows = CLI_WINDOW_ROWS;
+    BERTH_TRY(cli_choice(args, "pooling", "mean|cls|pooler", &pooling));
+    BERTH_TRY(cli_choice(args, "format", "tsv|jsonl|hdf5|npy", &format));
+    BERTH_TRY(cli_int(args, "window", 1, 1000000, &rows));
+    e->window_rows = (size_t)rows;
+    s->pooling = poolings[pooling];
+    s->format = (enum embed_format)format;
+    s->normalized = cli_flag(args, "normalize");
+    s->path = cli_value(args, "out");
+    s->model = args->positional[0];
+    const bool to_file = s->format == EMBED_HDF5 || s->format == EMBED_NPY;
+    if (to_file && !s->path)
+        BERTH_FAIL(BERTH_E_USAGE, "embed: --format %s needs --out FILE", cli_value(args, "format"));
+    if (!to_file && s->path)
+        BERTH_FAIL(BERTH_E_USAGE,
+                   "embed: --out goes with --format hdf5 and npy; other formats go to standard output");
+    if (s->format == EMBED_NPY && cli_value(args, "keep"))
+        BERTH_FAIL(BERTH_E_USAGE,
+                   "embed: --keep: a npy file holds one array and nothing else; hdf5 has room for ids");
+    return BERTH_OK;
+}
+
+static berth_status open_all(struct embedder *e, const struct cli_args *args) {
+    BERTH_TRY(read_options(e, args));
+    BERTH_TRY(cli_texts_open(&e->in, args, args->positional_count > 1 ? args->positional[1] : NULL, true));
+    if (e->in.keep_count > 1) BERTH_FAIL(BERTH_E_USAGE, "embed: --keep: one column, which is the row's id");
+    BERTH_TRY(cli_model_open(&e->m, args->positional[0], cli_device(args), NULL, 0));
+    BERTH_TRY(cli_max_length(args, &e->m, &e->limits.max_length));
+    e->sink.width = e->m.model->config.hidden;
+    e->sink.with_ids = e->in.keep_count > 0;
+    return embed_sink_open(&e->sink);
 }
 
 static berth_status run(const struct cli_args *args) {
     berth_status status = BERTH_OK;
-    int pooling = 0, format = 0;
-    struct cli_lines in = {0};
-    struct embedder e = {0};
-    static const enum berth_pooling poolings[] = {BERTH_POOL_MEAN, BERTH_POOL_CLS, BERTH_POOL_POOLER};
-    const char *path = cli_value(args, "out");
+    struct embedder e = {.sink = {.rows_fd = -1, .ids_fd = -1}};
     berth_batch_init(&e.batch);
-    BERTH_TRY_OUT(cli_choice(args, "pooling", "mean|cls|pooler", &pooling));
-    BERTH_TRY_OUT(cli_choice(args, "format", "tsv|jsonl|hdf5", &format));
-    e.pooling = poolings[pooling];
-    e.format = (enum format)format;
-    e.normalize = cli_flag(args, "normalize");
-    if (e.format == FORMAT_HDF5 && !path)
-        BERTH_FAIL_OUT(BERTH_E_USAGE, "embed: --format hdf5 needs --out FILE");
-    if (e.format != FORMAT_HDF5 && path)
-        BERTH_FAIL_OUT(BERTH_E_USAGE,
-                       "embed: --out goes with --format hdf5; other formats go to standard output");
-    BERTH_TRY_OUT(cli_lines_open(&in, args->positional_count > 1 ? args->positional[1] : NULL));
-    BERTH_TRY_OUT(cli_model_open(&e.m, args->positional[0], "auto", NULL, 0));
-    BERTH_TRY_OUT(cli_max_length(args, &e.m, &e.max_length));
+    BERTH_TRY_OUT(open_all(&e, args));
     for (;;) {
-        BERTH_TRY_OUT(cli_lines_window(&in, &e.window, CLI_WINDOW));
+        BERTH_TRY_OUT(cli_texts_window(&e.in, &e.window, e.window_rows, CLI_WINDOW_BYTES));
         if (e.window.count == 0) break;
         BERTH_TRY_OUT(run_window(&e));
     }
-    if (e.count == 0) BERTH_FAIL_OUT(BERTH_E_FORMAT, "%s: no lines, nothing to embed", in.name);
-    if (path) BERTH_TRY_OUT(write_h5(&e, path, args->positional[0]));
-    cli_console_line("shape: (%lld, %lld)", (long long)e.count, (long long)e.m.model->config.hidden);
+    if (e.sink.count == 0) BERTH_FAIL_OUT(BERTH_E_FORMAT, "%s: no lines, nothing to embed", e.in.name);
+    BERTH_TRY_OUT(embed_sink_finish(&e.sink));
+    if (e.rows_cut > 0)
+        cli_console_line("berth: warning: %lld lines were longer than %lld tokens and were cut",
+                         (long long)e.rows_cut, (long long)e.limits.max_length);
+    cli_console_line("shape: (%lld, %lld)", (long long)e.sink.count, (long long)e.sink.width);
 out:
-    cli_lines_close(&in);
     embedder_deinit(&e);
     return status;
 }
 
 static const struct cli_option options[] = {
     {"pooling", "mean|cls|pooler", "mean over the tokens (default), the first token, or the pooler's output"},
-    {"format", "tsv|jsonl|hdf5", "default tsv"},
-    {"out", "FILE", "hdf5: the file to write"},
     {"normalize", NULL, "divide each embedding by its length"},
+    {"format", "tsv|jsonl|hdf5|npy", "default tsv"},
+    {"out", "FILE", "hdf5, npy: the file to write"},
+    {"keep", "COLUMN", "a column of the input that is written with each embedding, as its id"},
+    CLI_TEXT_OPTIONS,
     {"max-length", "N", "tokens a line at most (default: the model's positions)"},
+    {"window", "N", "lines that are read ahead and put in order of length (default 4096)"},
+    CLI_DEVICE_OPTION,
     {NULL, NULL, NULL},
 };
 
 const struct cli_command cli_embed = {
     .name = "embed",
-    .usage = "MODEL [FILE|-] [--pooling mean|cls|pooler] [--format tsv|jsonl|hdf5]",
+    .usage = "MODEL [FILE|-] [--pooling mean|cls|pooler] [--format tsv|jsonl|hdf5|npy] [--input FORMAT] [...]",
     .summary = "one fixed-size embedding for each line of text",
-    .details = "Prints one embedding for each line of FILE (or standard input), in the same order, and at the "
-               "end the shape\n"
-               "of all of them on standard error: \"shape: (3, 384)\". A tab in a line separates the two texts "
-               "of a pair.\n"
-               "\n"
-               "tsv: the numbers, separated by tabs. jsonl: {\"text\", \"embedding\"}. hdf5: dataset "
-               "\"embeddings\" [N, H]\n"
-               "of 32-bit floats in the file given by --out.",
+    .details =
+        "Prints one embedding for each line of FILE (or standard input), in the same order, and at the end the "
+        "shape\n"
+        "of all of them on standard error: \"shape: (3, 384)\". Without --input a line is a text, and a tab in "
+        "it\n"
+        "separates the two texts of a pair. Any length of input: memory holds some thousand lines at a time.\n"
+        "\n"
+        "tsv: [the id,] the numbers, separated by tabs. jsonl: {\"id\", \"text\", \"embedding\"}. hdf5: "
+        "dataset\n"
+        "\"embeddings\" [N, H] of 32-bit floats in the file given by --out, and \"ids\": the bytes of all ids, "
+        "a line\n"
+        "each. npy: the same array for numpy.load.",
     .options = options,
     .min_positional = 1,
     .max_positional = 2,

@@ -13,7 +13,7 @@
 
 static const struct cli_command *const commands[] = {
     &cli_train, &cli_eval,   &cli_predict, &cli_embed,  &cli_tokenize, &cli_vocab,
-    &cli_pack,  &cli_config, &cli_inspect, &cli_doctor, &cli_convert, &cli_report,
+    &cli_pack,  &cli_config, &cli_inspect, &cli_doctor, &cli_convert,  &cli_report,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

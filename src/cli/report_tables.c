@@ -45,10 +45,11 @@ static void add_duration(struct berth_str *out, double seconds) {
 
 void tables_summary(struct berth_str *out, const struct report_run *runs, size_t count) {
     berth_str_add(
-        out,
-        "<div class=\"scroll\"><table><tr><th>run</th><th>state</th><th class=\"n\">steps</th><th class=\"n\">best step</th>"
-        "<th class=\"n\">dev mean at best</th><th class=\"n\">test mean</th><th class=\"n\">tokens</th>"
-        "<th class=\"n\">time in steps</th><th class=\"n\">tokens/s</th><th class=\"n\">FLOP utilisation</th></tr>");
+        out, "<div class=\"scroll\"><table><tr><th>run</th><th>state</th><th class=\"n\">steps</th><th "
+             "class=\"n\">best step</th>"
+             "<th class=\"n\">dev mean at best</th><th class=\"n\">test mean</th><th class=\"n\">tokens</th>"
+             "<th class=\"n\">time in steps</th><th class=\"n\">tokens/s</th><th class=\"n\">FLOP "
+             "utilisation</th></tr>");
     for (size_t i = 0; i < count; i++) {
         const struct report_run *r = &runs[i];
         const struct report_series *test = report_find(r, "test/mean/metric");

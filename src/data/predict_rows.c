@@ -2,6 +2,7 @@
 #include "data/data_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static bool any_tagging(const struct berth_task *tasks, size_t count) {
     for (size_t i = 0; i < count; i++)
@@ -19,13 +20,14 @@ static void find_uses(const struct berth_task *tasks, size_t count, bool *apart,
     }
 }
 
-/* One item a task of the joined sequence that was added last. */
-static berth_status add_items(struct berth_batch *b, const struct row_encoder *e,
+/* One item a task of the joined sequence that was added last: part `part` of the row. */
+static berth_status add_items(struct berth_batch *b, const struct row_encoder *e, size_t part,
                               const struct berth_task *tasks, size_t task_count, int64_t first_row) {
+    const struct row_part *p = &e->parts[part];
     for (size_t t = 0; t < task_count; t++) {
         switch (tasks[t].kind) {
         case BERTH_TASK_TAGGING:
-            for (size_t w = 0; w < e->word_count; w++)
+            for (size_t w = p->word_first; w < p->word_first + p->word_count; w++)
                 if (e->words[w].token >= 0)
                     BERTH_TRY(berth_batch_add_item(b, (int)t, (int32_t)(first_row + e->words[w].token),
                                                    BERTH_LABEL_MISSING));
@@ -36,7 +38,7 @@ static berth_status add_items(struct berth_batch *b, const struct row_encoder *e
             BERTH_TRY(berth_batch_add_item(b, (int)t, (int32_t)(b->sequence_count - 1), BERTH_LABEL_MISSING));
             break;
         case BERTH_TASK_MLM:
-            for (size_t i = 0; i < e->length; i++)
+            for (size_t i = 0; part == 0 && i < p->token_count; i++)
                 if (e->tokens[i] == berth_tokenizer_special(e->tokenizer).mask)
                     BERTH_TRY(berth_batch_add_item(b, (int)t, (int32_t)(first_row + (int64_t)i),
                                                    BERTH_LABEL_MISSING));
@@ -84,27 +86,64 @@ static berth_status copy_words(struct berth_word_span **out, const struct row_en
     return BERTH_OK;
 }
 
-berth_status berth_data_add_row(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,
-                                const struct berth_row *row, const struct berth_task *tasks, size_t task_count,
-                                int32_t ordinal, struct berth_word_span **words, size_t *word_count) {
+/* The row's parts as sequences, one behind the other. */
+static berth_status add_parts(struct berth_batch *b, const struct row_encoder *e,
+                              const struct berth_task *tasks, size_t task_count, int32_t ordinal) {
+    for (size_t k = 0; k < e->part_count; k++) {
+        const struct row_part *p = &e->parts[k];
+        int64_t first_row = b->tokens_count;
+        BERTH_TRY(berth_batch_add_sequence(b, e->tokens + p->token_first, e->segments + p->token_first,
+                                           (int64_t)p->token_count, ordinal, 0, ordinal));
+        BERTH_TRY(add_items(b, e, k, tasks, task_count, first_row));
+    }
+    return BERTH_OK;
+}
+
+berth_status berth_data_add_long_row(struct berth_batch *b, const struct berth_tokenizer *t,
+                                     const struct berth_row_limits *limits, const struct berth_row *row,
+                                     const struct berth_task *tasks, size_t task_count, int32_t ordinal,
+                                     struct berth_added_row *out) {
     berth_status status = BERTH_OK;
     struct row_encoder e;
+    enum row_words words = words_of(row, tasks, task_count);
     bool apart = false, joined = false;
+    memset(out, 0, sizeof *out);
     find_uses(tasks, task_count, &apart, &joined);
     apart = apart && row->text_pair != NULL;
-    row_encoder_init(&e, t, max_length);
-    if (apart) BERTH_TRY_OUT(add_apart(b, &e, row, tasks, task_count, ordinal));
-    BERTH_TRY_OUT(row_encode(&e, row->text, row->text_pair, words_of(row, tasks, task_count)));
-    int64_t first_row = b->tokens_count;
-    if (joined || !apart)
-        BERTH_TRY_OUT(
-            berth_batch_add_sequence(b, e.tokens, e.segments, (int64_t)e.length, ordinal, 0, ordinal));
-    BERTH_TRY_OUT(add_items(b, &e, tasks, task_count, first_row));
-    if (words) BERTH_TRY_OUT(copy_words(words, &e));
-    if (word_count) *word_count = e.word_count;
+    row_encoder_init(&e, t, limits->max_length);
+    if (apart) {
+        BERTH_TRY_OUT(add_apart(b, &e, row, tasks, task_count, ordinal));
+        out->cut = e.cut;
+    }
+    if (limits->windows && !apart)
+        BERTH_TRY_OUT(row_encode_windows(&e, row->text, row->text_pair, words, limits->stride));
+    else
+        BERTH_TRY_OUT(row_encode(&e, row->text, row->text_pair, words));
+    if (limits->windows && (int64_t)e.part_count > limits->max_windows)
+        BERTH_FAIL_OUT(BERTH_E_FORMAT, "found a text of %zu tokens, %zu windows, expected at most %lld windows",
+                       e.whole, e.part_count, (long long)limits->max_windows);
+    out->tokens = (int64_t)e.whole;
+    out->cut = out->cut || e.cut;
+    if (joined || !apart) BERTH_TRY_OUT(add_parts(b, &e, tasks, task_count, ordinal));
+    BERTH_TRY_OUT(copy_words(&out->words, &e));
+    out->word_count = e.word_count;
 out:
     row_encoder_deinit(&e);
     return status;
+}
+
+berth_status berth_data_add_row(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,
+                                const struct berth_row *row, const struct berth_task *tasks, size_t task_count,
+                                int32_t ordinal, struct berth_word_span **words, size_t *word_count) {
+    const struct berth_row_limits limits = {.max_length = max_length};
+    struct berth_added_row added;
+    BERTH_TRY(berth_data_add_long_row(b, t, &limits, row, tasks, task_count, ordinal, &added));
+    if (word_count) *word_count = added.word_count;
+    if (words)
+        *words = added.words;
+    else
+        free(added.words);
+    return BERTH_OK;
 }
 
 berth_status berth_data_add_text(struct berth_batch *b, const struct berth_tokenizer *t, int64_t max_length,

@@ -37,6 +37,7 @@ struct label_spec {
     enum berth_task_kind kind;
     struct column column;             /* name NULL: contrastive and mlm tasks, which have none */
     bool from_comment;                /* the column's name is the key of comment lines */
+    bool kept;                        /* it is handed on as it stands, text or list */
     enum berth_tag_scheme scheme;     /* declared; BERTH_TAG_SCHEME_COUNT: to be told from the tags */
     enum berth_tag_scheme convert_to; /* BERTH_TAG_SCHEME_COUNT: tags stay as they are */
 };

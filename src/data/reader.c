@@ -208,6 +208,10 @@ static berth_status read_label(struct reader *r, size_t label) {
     const char **out = &r->row.labels[label];
     double number = 0;
     *out = NULL;
+    if (r->spec->labels[label].kept) {
+        if (f->kind != FIELD_MISSING) *out = f->text;
+        return BERTH_OK;
+    }
     if (!kind_has_label(kind)) {
         if (kind == BERTH_TASK_MLM || r->row.text_pair) *out = "";
         return BERTH_OK;

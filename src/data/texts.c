@@ -28,6 +28,27 @@ static berth_status fail_option(const struct source_spec *spec, const char *opti
     BERTH_FAIL(BERTH_E_USAGE, "%s: format %s has %s", option, spec->format->name, has);
 }
 
+/* The columns to keep, as labels of no task. In conll a number is a column of the words, a name a comment's
+ * key; of seqfiles there are seq.out and label. */
+static berth_status keep_columns(struct source_spec *spec, const struct berth_texts_options *o, bool by_name) {
+    const bool conll = spec->format->has_comments, seqfiles = spec->format->members != NULL;
+    if (o->keep_count == 0) return BERTH_OK;
+    if (!spec->format->has_columns && !conll && !seqfiles)
+        return fail_option(spec, "--keep", "no columns beside the text");
+    BERTH_TRY(berth_calloc(&spec->labels, o->keep_count, sizeof *spec->labels));
+    spec->label_count = o->keep_count;
+    for (size_t i = 0; i < o->keep_count; i++) {
+        struct label_spec *label = &spec->labels[i];
+        label->kept = true;
+        label->scheme = label->convert_to = BERTH_TAG_SCHEME_COUNT;
+        set_column(&label->column, "--keep", o->keep[i], by_name);
+        const bool of_words = conll ? label->column.number >= 0 : strcmp(o->keep[i], "seq.out") == 0;
+        label->kind = (conll || seqfiles) && of_words ? BERTH_TASK_TAGGING : BERTH_TASK_CLASSIFICATION;
+        label->from_comment = conll && !of_words;
+    }
+    return BERTH_OK;
+}
+
 static berth_status make_spec(struct source_spec *spec, const struct berth_texts_options *o) {
     const char *format = o->format ? o->format : "text";
     spec->name = "";
@@ -49,6 +70,7 @@ static berth_status make_spec(struct source_spec *spec, const struct berth_texts
         spec->has_pair = o->text_pair != NULL;
         if (spec->has_pair) set_column(&spec->text_pair, "--pair-column", o->text_pair, by_name);
     }
+    BERTH_TRY(keep_columns(spec, o, by_name));
     if (o->delimiter) BERTH_TRY(spec_set_delimiter(spec, "--delimiter", o->delimiter));
     if (!spec_set_encoding(spec, o->encoding ? o->encoding : "strict"))
         BERTH_FAIL(BERTH_E_USAGE, "--encoding: found '%s', expected strict, replace or windows-1252",
@@ -115,5 +137,6 @@ void berth_texts_close(struct berth_texts *t) {
     if (t->own_fd) close(t->files[0].fd);
     for (size_t i = 0; i < READER_MAX_FILES; i++)
         reader_unmap_file(&t->files[i]);
+    free(t->spec.labels);
     free(t);
 }

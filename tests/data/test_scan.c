@@ -193,9 +193,68 @@ static void pre_split_words_stay_as_they_are(void **state) {
     world_remove(&w);
 }
 
+/* A row in windows: sequences, words and items as a pack of the same rows has them; too many windows are
+ * refused. */
+static void long_rows_are_windows(void **state) {
+    (void)state;
+    struct data_world w;
+    struct berth_batch b;
+    struct berth_added_row added;
+    world_make(&w);
+    w.max_length = 6;
+    world_put(
+        &w, "p.jsonl",
+        "{\"w\": \"good film zz film qqqq good film the film\", \"t\": \"O O O O O O O O O\", \"c\": \"x\"}\n");
+    struct berth_data *d = world_open(
+        &w, "data: {r: {format: jsonl, text: w, train: p.jsonl, overflow: windows, stride: 2}}\n"
+            "tasks: {slots: {type: tagging, source: r, label: t}, kind: {type: classification, source: r, "
+            "label: c}}\n");
+    const struct berth_dataset *set = &berth_data_source(d, 0)->split[BERTH_TRAIN];
+    const struct berth_task tasks[] = {*berth_data_task(d, 0), *berth_data_task(d, 1)};
+    const struct berth_row row = {.text = "good film zz film qqqq good film the film"};
+    struct berth_row_limits limits = {.max_length = 6, .windows = true, .stride = 2, .max_windows = 100};
+    assert_true(set->rows > 2);
+    berth_batch_init(&b);
+    assert_ok(berth_batch_reset(&b, 2));
+    assert_ok(berth_data_add_long_row(&b, w.tokenizer, &limits, &row, tasks, 2, 7, &added));
+    assert_int_equal(b.sequence_count, set->rows);
+    assert_int_equal(b.tokens_count, set->token_count);
+    assert_memory_equal(b.tokens, set->tokens, (size_t)b.tokens_count * sizeof(int32_t));
+    for (int64_t s = 0; s < b.sequence_count; s++) {
+        assert_int_equal(b.ordinal[s], 7);
+        assert_int_equal(b.cu_seqlens[s + 1], set->offset[s + 1]);
+        assert_int_equal(b.items[1].index[s], s);
+    }
+    assert_int_equal(b.items[1].count, set->rows);
+    assert_int_equal(b.items[0].count, 9);
+    assert_int_equal(added.word_count, 9);
+    assert_false(added.cut);
+    for (int64_t r = 0; r < set->rows; r++)
+        for (int64_t i = set->word_offset[r]; i < set->word_offset[r + 1]; i++) {
+            assert_int_equal(added.words[i].token, set->word_token[i]);
+            assert_int_equal(b.items[0].index[i], set->offset[r] + set->word_token[i]);
+        }
+    free(added.words);
+    limits.windows = false; /* cut: the plain case */
+    assert_ok(berth_data_add_long_row(&b, w.tokenizer, &limits, &row, tasks, 2, 8, &added));
+    assert_true(added.cut);
+    assert_int_equal(b.sequence_count, set->rows + 1);
+    assert_true(added.words[8].cut && added.words[8].token == -1);
+    free(added.words);
+    limits.windows = true;
+    limits.max_windows = 2;
+    assert_int_equal(berth_data_add_long_row(&b, w.tokenizer, &limits, &row, tasks, 2, 9, &added),
+                     BERTH_E_FORMAT);
+    assert_non_null(strstr(berth_error_text(), "expected at most 2 windows"));
+    berth_batch_deinit(&b);
+    berth_data_free(d);
+    world_remove(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_comes_once),
+        cmocka_unit_test(long_rows_are_windows),
         cmocka_unit_test(typed_text_is_the_same_row),
         cmocka_unit_test(pre_split_words_stay_as_they_are),
     };

@@ -81,6 +81,56 @@ static void files_of_every_format(void **state) {
     world_remove(&w);
 }
 
+static void kept_is(struct berth_texts *t, const char *text, const char *first, const char *second) {
+    const struct berth_row *row = NULL;
+    assert_ok(berth_texts_next(t, &row));
+    assert_non_null(row);
+    assert_string_equal(row->text, text);
+    assert_int_equal(row->label_count, 2);
+    const char *expected[] = {first, second};
+    for (int i = 0; i < 2; i++) {
+        if (expected[i])
+            assert_string_equal(row->labels[i], expected[i]);
+        else
+            assert_null(row->labels[i]);
+    }
+}
+
+/* Columns beside the text come as they stand: untrimmed, empty, numbers, lists. */
+static void columns_are_kept(void **state) {
+    struct data_world w;
+    (void)state;
+    world_make(&w);
+    const char *const numbers[] = {"0", "2"}, *const names[] = {"id", "a.b"}, *const conll[] = {"1", "topic"};
+    world_put(&w, "t", "id\ttext\tmore\n 7 \tone\t\n8\ttwo\tx y\n");
+    struct berth_texts *t = open_texts(
+        world_path(&w, "t"),
+        &(struct berth_texts_options){.format = "tsv", .text = "text", .keep = numbers, .keep_count = 2});
+    kept_is(t, "one", " 7 ", "");
+    kept_is(t, "two", "8", "x y");
+    next_is(t, NULL, NULL);
+    berth_texts_close(t);
+    world_put(&w, "t",
+              "{\"text\": \"one\", \"id\": 17, \"a\": {\"b\": [\"x\", \"y z\"]}}\n{\"text\": \"two\", \"id\": "
+              "null}\n");
+    t = open_texts(world_path(&w, "t"),
+                   &(struct berth_texts_options){.format = "jsonl", .keep = names, .keep_count = 2});
+    kept_is(t, "one", "17", "x\x1Fy z\x1F");
+    kept_is(t, "two", NULL, NULL);
+    berth_texts_close(t);
+    world_put(&w, "t", "# topic: games\none NN O\ntwo CD B-x\n\nthree CD O\n");
+    t = open_texts(world_path(&w, "t"),
+                   &(struct berth_texts_options){.format = "conll", .keep = conll, .keep_count = 2});
+    kept_is(t, "one\x1Ftwo\x1F",
+            "NN\x1F"
+            "CD\x1F",
+            "games");
+    kept_is(t, "three\x1F", "CD\x1F", NULL);
+    next_is(t, NULL, NULL);
+    berth_texts_close(t);
+    world_remove(&w);
+}
+
 static void wrong_options_are_named(void **state) {
     (void)state;
     refuses("f", &(struct berth_texts_options){.format = "xml"},
@@ -149,9 +199,8 @@ static void pipes_may_be_compressed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_of_every_format),
-        cmocka_unit_test(wrong_options_are_named),
-        cmocka_unit_test(pipes_are_read_as_they_come),
+        cmocka_unit_test(files_of_every_format),   cmocka_unit_test(columns_are_kept),
+        cmocka_unit_test(wrong_options_are_named), cmocka_unit_test(pipes_are_read_as_they_come),
         cmocka_unit_test(pipes_may_be_compressed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
