@@ -145,16 +145,23 @@ berth_status cli_choice(const struct cli_args *args, const char *name, const cha
     BERTH_FAIL(BERTH_E_USAGE, "%s: --%s %s: expected %s", args->command->name, name, text, choices);
 }
 
+static void add_option(struct berth_str *out, const char *left, const char *help) {
+    if (strlen(left) > 26)
+        berth_str_addf(out, "  %s\n  %-26s %s\n", left, "", help);
+    else
+        berth_str_addf(out, "  %-26s %s\n", left, help);
+}
+
 void cli_command_help(struct berth_str *out, const struct cli_command *command) {
     berth_str_addf(out, "usage: berth %s %s\n\n%s\n", command->name, command->usage, command->details);
     berth_str_add(out, "\nOptions\n");
     int n = option_count(command);
     for (int i = 0; i < n; i++) {
         const struct cli_option *o = &command->options[i];
-        char left[64];
+        char left[96];
         snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
-        berth_str_addf(out, "  %-26s %s\n", left, o->help);
+        add_option(out, left, o->help);
     }
-    berth_str_addf(out, "  %-26s %s\n", "--verbose, -v", "more messages, down to where an error was raised");
-    berth_str_addf(out, "  %-26s %s\n", "--help, -h", "this page");
+    add_option(out, "--verbose, -v", "more messages, down to where an error was raised");
+    add_option(out, "--help, -h", "this page");
 }

@@ -113,7 +113,7 @@ void cli_window_deinit(struct cli_window *w);
 void cli_split_pair(char *line, const char **pair);
 
 /* ---- texts in any format that training reads, a window at a time */
-#define CLI_WINDOW 256 /* lines read ahead */
+#define CLI_WINDOW 256                     /* lines read ahead */
 #define CLI_BATCH 32                       /* rows a forward pass */
 #define CLI_WINDOW_ROWS 4096               /* rows read ahead, that are put in order of length */
 #define CLI_WINDOW_BYTES ((size_t)8 << 20) /* and their bytes */
@@ -138,16 +138,16 @@ struct cli_rows {             /* a window */
     struct cli_row **order;   /* [count] by length, the longest first (ties by place) */
     size_t count, capacity, order_capacity, bytes;
 };
-/* The options of a command that reads texts, for its table. */
-#define CLI_TEXT_OPTIONS                                                                                       \
-    {"input", "FORMAT",                                                                                        \
-     "tsv, csv, jsonl, conll, seqfiles, lines, text (default: lines of text, where a tab parts a pair)"},      \
+/* The options of a command that reads texts, for its table; what it takes where --input and --encoding are not
+ * given. */
+#define CLI_TEXT_OPTIONS(input_default, encoding_default)                                                      \
+    {"input", "FORMAT", "tsv, csv, jsonl, conll, seqfiles, lines, text (default: " input_default ")"},         \
         {"column", "COLUMN", "the text's column: its name, or its number from 0 (default 0; jsonl: text)"},    \
         {"pair-column", "COLUMN", "the column of a second text"},                                              \
         {"no-header", NULL, "tsv, csv: the first line is a row, columns go by number"},                        \
         {"delimiter", "WORD", "between columns: tab, comma, semicolon, ... (as data.NAME.delimiter)"}, {       \
         "encoding", "strict|replace|windows-1252",                                                             \
-            "what is not UTF-8: an error, U+FFFD (default), or a letter"                                       \
+            "what is not UTF-8: an error, U+FFFD, or a letter (default: " encoding_default ")"                 \
     }
 /* path NULL or "-": standard input; compressed files and pipes, too. keeps: the command has the option --keep.
  */

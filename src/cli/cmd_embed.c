@@ -144,7 +144,7 @@ static const struct cli_option options[] = {
     {"format", "tsv|jsonl|hdf5|npy", "default tsv"},
     {"out", "FILE", "hdf5, npy: the file to write"},
     {"keep", "COLUMN", "a column of the input that is written with each embedding, as its id"},
-    CLI_TEXT_OPTIONS,
+    CLI_TEXT_OPTIONS("text, where a tab parts a pair", "replace"),
     {"max-length", "N", "tokens a line at most (default: the model's positions)"},
     {"window", "N", "lines that are read ahead and put in order of length (default 4096)"},
     CLI_DEVICE_OPTION,

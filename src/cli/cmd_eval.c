@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "berth/file.h"
-#include "cli/cli_priv.h"
+#include "cli/eval_priv.h"
 
 /* CONFIG, or RUN/config.yaml when the next argument is an override or absent. *path is owned by the caller;
  * *used counts the positional arguments taken. */
@@ -25,6 +25,22 @@ static berth_status choose_config(char **path, int *used, const struct cli_args 
     free(*path);
     *path = NULL;
     return status;
+}
+
+/* Of --data and its options, or a file. *path is owned by the caller. */
+static berth_status load_config(struct berth_config **out, char **path, const struct cli_args *args,
+                                const char *split) {
+    static const char *const of_data[] = {"label",     "input",     "column",  "pair-column",
+                                          "no-header", "delimiter", "encoding"};
+    int used = 1;
+    if (cli_value(args, "data"))
+        return eval_config_of_data(out, args, split, args->positional + 1,
+                                   (size_t)(args->positional_count - 1));
+    for (size_t i = 0; i < sizeof of_data / sizeof of_data[0]; i++)
+        if (cli_value(args, of_data[i]))
+            BERTH_FAIL(BERTH_E_USAGE, "eval: --%s goes with --data FILE", of_data[i]);
+    BERTH_TRY(choose_config(path, &used, args));
+    return berth_config_load(out, *path, args->positional + used, (size_t)(args->positional_count - used));
 }
 
 /* To standard output as lines or as JSON, and as JSON to a file. */
@@ -81,15 +97,13 @@ out:
 static berth_status run(const struct cli_args *args) {
     berth_status status = BERTH_OK;
     static const enum berth_split splits[] = {BERTH_DEV, BERTH_TEST, BERTH_TRAIN};
-    int choice = 1, used = 0;
+    int choice = 1;
     char *path = NULL;
     struct berth_config *config = NULL;
     const char **names = NULL;
     struct cli_model m = {0};
     BERTH_TRY(cli_choice(args, "split", "dev|test|train", &choice));
-    BERTH_TRY_OUT(choose_config(&path, &used, args));
-    BERTH_TRY_OUT(
-        berth_config_load(&config, path, args->positional + used, (size_t)(args->positional_count - used)));
+    BERTH_TRY_OUT(load_config(&config, &path, args, berth_split_name(splits[choice])));
     int threads = (int)berth_config_int(config, "threads"); /* before the device, which makes room for each */
     omp_set_num_threads(threads > 0 ? threads : berth_thread_count());
     size_t count = berth_config_count(config, "tasks");
@@ -109,6 +123,9 @@ out:
 
 static const struct cli_option options[] = {
     {"split", "dev|test|train", "which rows to score (default test)"},
+    {"data", "FILE", "score these rows instead of a configuration's (a folder: --input seqfiles)"},
+    {"label", "HEAD=COLUMN[,...]", "with --data: which heads to score, and where their labels stand"},
+    CLI_TEXT_OPTIONS("tsv", "strict"),
     {"json", NULL, "one JSON object instead of lines: the scores, and what stands behind them"},
     {"details", "FILE", "write that object to FILE as well"},
     {NULL, NULL, NULL},
@@ -116,7 +133,8 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_eval = {
     .name = "eval",
-    .usage = "RUN_OR_MODEL [CONFIG] [key=value ...] [--split dev|test|train] [--json] [--details FILE]",
+    .usage = "RUN_OR_MODEL [CONFIG | --data FILE --label HEAD=COLUMN] [key=value ...] [--split dev|test|train] "
+             "[...]",
     .summary = "score a trained model on the data that CONFIG names",
     .details =
         "Scores a model folder, or a run folder's best/, on the sources and tasks of CONFIG. Without "
@@ -124,7 +142,14 @@ const struct cli_command cli_eval = {
         "folder's own config.yaml is taken. Prints lines of task, split, metric, value, separated by "
         "tabs; a task's\n"
         "own metric comes first. Words that were cut off count as missed, labels the model does not "
-        "know as wrong.\n\n"
+        "know as wrong.\n"
+        "\n"
+        "With --data no configuration is needed: --input (default tsv), --column and the like say how FILE is "
+        "read,\n"
+        "--label names the heads and their columns; in conll files a name is a comment's (\"# KEY: label\"). "
+        "Here\n"
+        "--encoding is strict by default.\n"
+        "\n"
         "json: {\"split\", \"scores\": {TASK: {METRIC: value}}, \"details\": {TASK: {...}}}; details hold the "
         "classes' or\n"
         "entities' support, predicted, correct, precision, recall and f1, confusion matrices (gold by "

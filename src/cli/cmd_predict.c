@@ -125,7 +125,7 @@ static berth_status read_limits(struct predictor *p, const struct cli_args *args
     BERTH_TRY(cli_choice(args, "overflow", "cut|windows|error", &overflow));
     p->overflow = (enum overflow_choice)overflow;
     l->windows = p->overflow == OVERFLOW_OF_WINDOWS;
-    l->stride = l->max_length / 4;
+    l->stride = 16 < l->max_length - 3 ? 16 : l->max_length - 3; /* as the key data.NAME.stride */
     l->max_windows = 256;
     if (cli_value(args, "stride") && !l->windows)
         BERTH_FAIL(BERTH_E_USAGE, "predict: --stride goes with --overflow windows");
@@ -193,10 +193,10 @@ static const struct cli_option options[] = {
     {"header", NULL, "tsv: a first line with the columns' names"},
     {"probabilities", NULL, "the probabilities of all classes, and of each word's tag"},
     {"keep", "COLUMN[,COLUMN]", "columns of the input that are printed with the answers, in front of them"},
-    CLI_TEXT_OPTIONS,
+    CLI_TEXT_OPTIONS("text, where a tab parts a pair", "replace"),
     {"max-length", "N", "tokens a line at most (default: the model's positions)"},
     {"overflow", "cut|windows|error", "longer lines: cut (default), read in windows, or an error"},
-    {"stride", "N", "windows: tokens that neighbours share (default: a quarter of --max-length)"},
+    {"stride", "N", "windows: tokens that neighbours share (default 16)"},
     {"window", "N", "lines that are read ahead and put in order of length (default 4096)"},
     CLI_DEVICE_OPTION,
     {"count-passes", NULL, "at the end, tell the passes through the backbone and the batches"},
