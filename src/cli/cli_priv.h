@@ -36,6 +36,12 @@ struct cli_command {
 extern const struct cli_command cli_train, cli_eval, cli_predict, cli_embed, cli_tokenize, cli_vocab, cli_pack,
     cli_config, cli_inspect, cli_doctor, cli_convert, cli_report;
 
+/* main.c's table. */
+const struct cli_command *const *cli_commands(int *count);
+/* The manual page (roff) and the completion script, from the same tables as the help. */
+void cli_man_page(struct berth_str *out);
+void cli_completion(struct berth_str *out);
+
 #define CLI_MAX_OPTIONS 32
 struct cli_args {
     const struct cli_command *command;

@@ -17,6 +17,11 @@ static const struct cli_command *const commands[] = {
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
+const struct cli_command *const *cli_commands(int *count) {
+    *count = COMMAND_COUNT;
+    return commands;
+}
+
 static const struct cli_command *find_command(const char *name) {
     for (int i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(commands[i]->name, name) == 0) return commands[i];
@@ -40,12 +45,13 @@ static berth_status print_overview(void) {
                       "usage: berth COMMAND [ARGUMENTS]\n\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
         berth_str_addf(&s, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    berth_str_add(&s,
-                  "  help       this text, or the page of a command: berth help COMMAND\n\n"
-                  "`berth COMMAND --help` tells of a command, `berth config --explain KEY` of a setting.\n"
-                  "Results go to standard output, everything else to standard error.\n"
-                  "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 75 stopped by a signal with\n"
-                  "a checkpoint written.\n");
+    berth_str_add(
+        &s, "  help       this text, or the page of a command: berth help COMMAND; --man and --completion\n"
+            "             print the manual page and bash's completion\n\n"
+            "`berth COMMAND --help` tells of a command, `berth config --explain KEY` of a setting.\n"
+            "Results go to standard output, everything else to standard error.\n"
+            "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 75 stopped by a signal with\n"
+            "a checkpoint written.\n");
     berth_status status = cli_out_str(&s);
     berth_str_deinit(&s);
     return status;
@@ -60,8 +66,19 @@ static berth_status print_help(const struct cli_command *command) {
     return status;
 }
 
+static berth_status print_page(void (*make)(struct berth_str *out)) {
+    struct berth_str s;
+    berth_str_init(&s);
+    make(&s);
+    berth_status status = cli_out_str(&s);
+    berth_str_deinit(&s);
+    return status;
+}
+
 static berth_status run_help(int argc, char **argv) {
     if (argc < 1) return print_overview();
+    if (strcmp(argv[0], "--man") == 0) return print_page(cli_man_page);
+    if (strcmp(argv[0], "--completion") == 0) return print_page(cli_completion);
     const struct cli_command *command = find_command(argv[0]);
     if (!command) return unknown_command(argv[0]);
     return print_help(command);
