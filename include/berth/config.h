@@ -19,7 +19,7 @@
  * the current directory (data files: to `data_folder`). `null` or `~` is the same as leaving the key out, so
  * the override "train.epochs=null" takes back what the file says. A loaded configuration is read-only and may be
  * shared by threads. Limits: 1 MiB a file, depth 32, 4096 entries a map or list, no aliases, anchors or tags,
- * UTF-8 only.
+ * UTF-8 only. What of the public YAML test suite is read and what is not, and why: tests/base/test_yaml_suite.c.
  */
 #ifndef BERTH_CONFIG_H
 #define BERTH_CONFIG_H

@@ -1,6 +1,6 @@
 /* base_priv.h: what the files of base share: the YAML tree with positions, and the parts of the configuration.
  *
- *     yaml_tree.c         text -> tree           config_override.c   key=value into the tree
+ *     yaml_tree.c, yaml_gaps.c   text -> tree    config_override.c   key=value into the tree
  *     config_check.c      tree against table     config.c            load and getters
  *     config_table.c      paths against patterns config_dump.c, config_explain.c   tree and table -> text
  */
@@ -35,6 +35,17 @@ struct ytree_source {
 };
 
 enum { YTREE_DEPTH = 32, YTREE_ENTRIES = 4096, YTREE_BYTES = 1 << 20 };
+
+/* yaml_gaps.c: a cursor over what stands between events; places are characters, not bytes. */
+struct ytree_gaps {
+    const char *text;
+    size_t size;
+    size_t byte, character; /* the same place */
+};
+void ytree_gaps_init(struct ytree_gaps *g, const char *text, size_t size);
+/* Checks what stands between the cursor and an event's begin, and moves the cursor behind the event's end. What
+ * is wrong, with the cursor there, or NULL. */
+const char *ytree_gaps_check(struct ytree_gaps *g, size_t begin, size_t end);
 
 /* The one document of `text`; *out is NULL when there is none (empty, or comments alone). Nodes and texts are
  * owned by the arena. BERTH_E_USAGE with the position for everything that is refused. */

@@ -15,6 +15,7 @@ struct ytree_parser {
     const struct ytree_source *source;
     const char *text;
     size_t size;
+    struct ytree_gaps gaps;
 };
 
 /* "FILE:LINE:COLUMN: " or the override, then the message. */
@@ -74,7 +75,12 @@ static berth_status check_bytes(const struct ytree_source *source, const char *t
 }
 
 static berth_status next_event(struct ytree_parser *p, yaml_event_t *event) {
-    if (yaml_parser_parse(&p->yaml, event)) return BERTH_OK;
+    if (yaml_parser_parse(&p->yaml, event)) {
+        const char *wrong = ytree_gaps_check(&p->gaps, event->start_mark.index, event->end_mark.index);
+        if (wrong == NULL) return BERTH_OK;
+        yaml_event_delete(event);
+        return refuse_offset(p->source, p->text, p->gaps.byte, wrong);
+    }
     const yaml_parser_t *yaml = &p->yaml;
     char what[256];
     switch (yaml->error) {
@@ -259,12 +265,28 @@ static berth_status parse_stream(struct ytree_parser *p, struct ytree_node **out
     return BERTH_OK;
 }
 
+/* libyaml drops a last line of spaces alone that lacks its line end, also where it is a block scalar's. */
+static berth_status end_last_line(struct berth_arena *arena, const char **text, size_t *size) {
+    size_t at = *size;
+    while (at > 0 && (*text)[at - 1] == ' ')
+        at--;
+    if (at == *size || at == 0 || ((*text)[at - 1] != '\n' && (*text)[at - 1] != '\r')) return BERTH_OK;
+    char *copy = NULL;
+    BERTH_TRY(berth_arena_alloc(arena, &copy, *size + 1, 1));
+    memcpy(copy, *text, *size);
+    copy[(*size)++] = '\n';
+    *text = copy;
+    return BERTH_OK;
+}
+
 berth_status ytree_parse(struct ytree_node **out, struct berth_arena *arena, const struct ytree_source *source,
                          const char *text, size_t size) {
     *out = NULL;
     BERTH_TRY(check_bytes(source, text, size));
+    BERTH_TRY(end_last_line(arena, &text, &size));
     struct ytree_parser p = {.arena = arena, .source = source, .text = text, .size = size};
     if (!yaml_parser_initialize(&p.yaml)) BERTH_FAIL(BERTH_E_MEMORY, "out of memory while reading YAML");
+    ytree_gaps_init(&p.gaps, text, size);
     yaml_parser_set_encoding(&p.yaml, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&p.yaml, (const unsigned char *)text, size);
     struct ytree_node *root = NULL;

@@ -1,5 +1,4 @@
-/* The YAML tree: positions, everything that is refused, damaged texts, and (with BERTH_TEST_DATA) the public
- * YAML test suite. */
+/* The YAML tree: positions, everything that is refused, damaged texts. The public suite: test_yaml_suite.c. */
 #include "base/support_base.h"
 
 #include <stdio.h>
@@ -72,6 +71,12 @@ static void refused(void **state) {
         {"a: \xE2\x82", "x.yaml:1:4: the text is not UTF-8"},
         {"\xFF\xFE", "x.yaml:1:1: the text is not UTF-8"},
         {"a: b\x01", "x.yaml:1:5: not valid YAML: control characters are not allowed"},
+        {"a: \"x\"#y", "x.yaml:1:7: a comment needs a space before its '#'"},
+        {"\xC3\xA9: [1,#y\n 2]", "x.yaml:1:7: a comment needs a space before its '#'"},
+        {"a: [1]#y", "x.yaml:1:7: a comment needs a space before its '#'"},
+        {"a: |-2#y\n   z", "x.yaml:1:4: a comment needs a space before its '#'"},
+        {"a: {?b: 1}", "x.yaml:1:5: a text that begins with '?' must be quoted"},
+        {"a: [?b]", "x.yaml:1:5: a text that begins with '?' must be quoted"},
         {"a: [1, 2",
          "x.yaml:2:1: not valid YAML: did not find expected ',' or ']' (while parsing a flow sequence)"},
         {"a: b: c", "x.yaml:1:5: not valid YAML: mapping values are not allowed in this context"},
@@ -81,6 +86,28 @@ static void refused(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_error(parse(cases[i][0], strlen(cases[i][0])), BERTH_E_USAGE, cases[i][1]);
     assert_error_has(parse("a: \0", 4), BERTH_E_USAGE, "x.yaml:1:4: not valid YAML: control characters");
+}
+
+static char *value_of(struct berth_arena *arena, const char *text, const char *key) {
+    struct ytree_source source = {.name = "x.yaml"};
+    struct ytree_node *root = NULL;
+    assert_ok(ytree_parse(&root, arena, &source, text, strlen(text)));
+    assert_non_null(ytree_child(root, key));
+    return (char *)(uintptr_t)ytree_child(root, key)->text;
+}
+
+/* What looks like what is refused, and is right. */
+static void comments_signs_and_last_lines(void **state) {
+    (void)state;
+    struct berth_arena arena;
+    berth_arena_init(&arena);
+    assert_string_equal(value_of(&arena, "c: x#y", "c"), "x#y");
+    assert_string_equal(value_of(&arena, "? d\n: '?z' #z\n#end", "d"), "?z");
+    assert_string_equal(value_of(&arena, "f: ?g", "f"), "?g");
+    assert_string_equal(value_of(&arena, "\xC3\xA9: [1, # one\n  # two\n  2]\nb: \"#x\" # y", "b"), "#x");
+    assert_string_equal(value_of(&arena, "f: |\n  x\n   ", "f"), "x\n \n");
+    assert_string_equal(value_of(&arena, "f: |\n  x", "f"), "x");
+    berth_arena_deinit(&arena);
 }
 
 static void limits(void **state) {
@@ -139,55 +166,13 @@ static void damaged_texts(void **state) {
     assert_in_range(accepted, 100, 2000);
 }
 
-/* One folder a case, in a tar archive: NAME/in.yaml, and NAME/error when it must be refused. Every text is read
- * or refused without harm; none is a configuration; and of the texts that must be refused libyaml 0.2.5 takes
- * 12 (it is lenient about comments, tabs and indentation); a newer one may take fewer. */
-enum { KNOWN_LENIENT = 12 };
-
-static void public_suite(void **state) {
-    (void)state;
-    char *path = test_data_path("yaml-test-suite/yaml-test-suite-data.tar"), *tar = NULL;
-    if (path == NULL) skip();
-    size_t size = 0, texts = 0, lenient = 0, taken = 0;
-    bool last_accepted = false;
-    char last[101] = "";
-    assert_ok(berth_file_read(&tar, &size, path));
-    /* entries of a folder are sorted by name, "error" before "in.yaml" */
-    for (size_t at = 0; at + 512 <= size && tar[at] != '\0';) {
-        char name[101] = "";
-        memcpy(name, tar + at, 100);
-        size_t length = strtoul(tar + at + 124, NULL, 8);
-        char *base = strrchr(name, '/');
-        if (base == NULL) base = name; /* the archive's own header */
-        if (strcmp(base, "/error") == 0) {
-            snprintf(last, sizeof last, "%s", name);
-        } else if (strcmp(base, "/in.yaml") == 0) {
-            size_t folder = (size_t)(base - name);
-            bool must_fail = strncmp(last, name, folder) == 0 && strcmp(last + folder, "/error") == 0;
-            last_accepted = parse(tar + at + 512, length) == BERTH_OK;
-            if (!last_accepted) assert_int_equal(strncmp(berth_error_text(), "x.yaml:", 7), 0);
-            struct berth_config *c = NULL;
-            assert_string_equal(
-                berth_status_name(berth_config_parse(&c, name, tar + at + 512, length, NULL, 0)),
-                "BERTH_E_USAGE");
-            texts++;
-            taken += last_accepted;
-            lenient += must_fail && last_accepted;
-        }
-        at += 512 + (length + 511) / 512 * 512;
-    }
-    print_message("%zu texts, %zu read, %zu of them should not\n", texts, taken, lenient);
-    assert_int_equal(texts, 402);
-    assert_true(lenient <= KNOWN_LENIENT);
-    assert_true(taken >= 150);
-    free(tar);
-    free(path);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(positions_and_styles), cmocka_unit_test(refused),      cmocka_unit_test(limits),
-        cmocka_unit_test(damaged_texts),        cmocka_unit_test(public_suite),
+        cmocka_unit_test(positions_and_styles),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(limits),
+        cmocka_unit_test(damaged_texts),
+        cmocka_unit_test(comments_signs_and_last_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
