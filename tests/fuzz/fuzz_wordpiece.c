@@ -48,11 +48,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const struct berth_tokenizer *t = tokenizers[(data[0] & 63) % TOKENIZERS];
     bool as_word = (data[0] & 64) != 0;
     const char *text = (const char *)data + 1;
-    struct berth_encoding e;
-    struct berth_str back;
+    static struct berth_encoding e; /* kept from run to run, as a program keeps them from line to line */
+    static struct berth_str back;
     size--;
-    berth_encoding_init(&e);
-    berth_str_init(&back);
+    berth_encoding_reset(&e);
+    berth_str_reset(&back);
     if (as_word) {
         FUZZ_SETUP(berth_tokenizer_encode_word(t, &e, text, size, 7));
     } else {
@@ -63,7 +63,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         FUZZ_CHECK(e.word[i] == 7);
     FUZZ_SETUP(berth_tokenizer_decode(t, &back, e.ids, e.count, false));
     FUZZ_CHECK(back.length == 0 || berth_utf8_check(back.data, back.length) == back.length);
-    berth_str_deinit(&back);
-    berth_encoding_deinit(&e);
     return 0;
 }

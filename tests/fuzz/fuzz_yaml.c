@@ -1,5 +1,5 @@
-/* fuzz_yaml.c: any text as YAML: refused in one line with a place within the text, or a tree whose texts are UTF-8
- * without zero bytes and whose places ascend. */
+/* fuzz_yaml.c: any text as YAML: refused in one line with a place within the text, or a tree whose texts are
+ * UTF-8 without zero bytes and whose places ascend. */
 #include "base/base_priv.h"
 #include "fuzz/support_fuzz.h"
 

@@ -24,7 +24,7 @@ public=
 case $name in
     json | safetensors | jsonl) public=$data/JSONTestSuite/test_parsing ;;
     wordpiece | utf8) public=$data/tokenizer-stress/utf8 ;;
-    config)
+    config | yaml)
         if [ -n "$data" ] && [ -f "$data/yaml-test-suite/yaml-test-suite-data.tar" ]; then
             public=$tmp/yaml
             mkdir "$public"
