@@ -1,7 +1,7 @@
 /* reduce.c: sums over many elements, the same for any number of threads.
  *
- *     column_sum   out[j] (+)= Σ_t x[t, j]          sum_squares   out = Σ x²          scaled_sum   out (+)= s Σ
- * x
+ *     column_sum   out[j] (+)= Σ_t x[t, j]          sum_squares   out = Σ x²
+ *     scaled_sum   out (+)= s Σ x               dot          out = Σ x y
  *
  * A sum is cut in chunks whose size follows from the sizes alone; one thread sums a chunk in order, and the
  * partial sums are added in the order of the chunks. Short chunks also keep rounding low: the error grows with
@@ -77,7 +77,7 @@ static int64_t part_length(int64_t n) {
     return berth_max(PART_UNIT, (least + PART_UNIT - 1) / PART_UNIT * PART_UNIT);
 }
 
-static int sum_squares(double *out, const float *x, int64_t n, berth_stream *stream) {
+static int dot(double *out, const float *x, const float *y, int64_t n, berth_stream *stream) {
     (void)stream;
     double parts[PARTS];
     const int64_t length = part_length(n), count = (n + length - 1) / length;
@@ -87,7 +87,7 @@ static int sum_squares(double *out, const float *x, int64_t n, berth_stream *str
         double sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = first; i < end; i++)
-            sum += (double)x[i] * (double)x[i];
+            sum += (double)x[i] * (double)y[i];
         parts[c] = sum;
     }
     double total = 0;
@@ -95,6 +95,10 @@ static int sum_squares(double *out, const float *x, int64_t n, berth_stream *str
         total += parts[c];
     out[0] = total;
     return BERTH_CPU_OK;
+}
+
+static int sum_squares(double *out, const float *x, int64_t n, berth_stream *stream) {
+    return dot(out, x, x, n, stream);
 }
 
 static int scaled_sum(float *out, const float *x, int64_t n, float scale, int accumulate,
@@ -122,5 +126,6 @@ void BERTH_CPU_TABLE(reduce)(struct berth_ops *ops) {
     ops->column_sum_workspace = column_sum_workspace;
     ops->column_sum = column_sum;
     ops->sum_squares = sum_squares;
+    ops->dot = dot;
     ops->scaled_sum = scaled_sum;
 }

@@ -49,7 +49,21 @@ static __global__ void flat_sum_kernel(double *parts, const float *x, int64_t n,
     });
 }
 
-static __global__ void finish_squares_kernel(double *out, const double *parts, int count) {
+static __global__ void dot_kernel(double *parts, const float *x, const float *y, int64_t n, int64_t length,
+                                  bool wide) {
+    sum_part(parts, n, length, [&](int64_t i, int count) {
+        pack p, q;
+        double sum = 0;
+        load_any(p, x + i, count, wide);
+        load_any(q, y + i, count, wide);
+#pragma unroll
+        for (int j = 0; j < PACK; j++)
+            sum += (double)p.v[j] * (double)q.v[j];
+        return sum;
+    });
+}
+
+static __global__ void finish_double_kernel(double *out, const double *parts, int count) {
     const double total = total_of(parts, count);
     if (threadIdx.x == 0) out[0] = total;
 }
@@ -71,7 +85,17 @@ static int flat_parts(void (*kernel)(double *, const float *, int64_t, int64_t, 
 static int sum_squares(double *out, const float *x, int64_t n, berth_stream *stream) {
     const int error = flat_parts(flat_sum_kernel<true>, x, n, stream);
     if (error != 0) return error;
-    return launch(finish_squares_kernel, dim3(1), dim3(FLAT_SUM_THREADS), 0, stream, out, scratch_of(stream),
+    return launch(finish_double_kernel, dim3(1), dim3(FLAT_SUM_THREADS), 0, stream, out, scratch_of(stream),
+                  part_count(n));
+}
+
+static int dot(double *out, const float *x, const float *y, int64_t n, berth_stream *stream) {
+    int error = BERTH_CUDA_OK;
+    if (n > 0)
+        error = launch(dot_kernel, dim3((unsigned)part_count(n)), dim3(FLAT_SUM_THREADS), 0, stream,
+                       scratch_of(stream), x, y, n, part_length(n), wide_flat(x, y));
+    if (error != 0) return error;
+    return launch(finish_double_kernel, dim3(1), dim3(FLAT_SUM_THREADS), 0, stream, out, scratch_of(stream),
                   part_count(n));
 }
 
@@ -87,5 +111,6 @@ BERTH_CUDA_TABLE(reduce)(struct berth_ops *ops) {
     ops->column_sum_workspace = column_sum_workspace;
     ops->column_sum = column_sum;
     ops->sum_squares = sum_squares;
+    ops->dot = dot;
     ops->scaled_sum = scaled_sum;
 }

@@ -78,6 +78,9 @@ struct berth_ops {
                       int64_t columns, int accumulate, enum berth_dtype dtype, berth_stream *stream);
     /* out[0] = Σ x², in double */
     int (*sum_squares)(double *out /* [1] */, const float *x /* [n] */, int64_t n, berth_stream *stream);
+    /* out[0] = Σ x y, in double */
+    int (*dot)(double *out /* [1] */, const float *x /* [n] */, const float *y /* [n] */, int64_t n,
+               berth_stream *stream);
     /* out[0] (+)= scale Σ x */
     int (*scaled_sum)(float *out /* [1] */, const float *x /* [n] */, int64_t n, float scale, int accumulate,
                       berth_stream *stream);

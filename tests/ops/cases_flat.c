@@ -96,7 +96,9 @@ enum { ACCUMULATE = 1 };
 
 static void sums_build(struct op_ctx *x) {
     op_range(x, op_input(x, "x", 1, x->c->s[N]), -1, 2);
+    op_input(x, "y", 1, x->c->s[N]);
     op_output(x, "squares", 1, 1)->tolerance = 1e-7;
+    op_output(x, "dot", 1, 1)->absolute = 1e-6; /* the sum may cancel; in float only when it is handed back */
     if (x->c->flags & ACCUMULATE)
         op_added(x, "sum", 1, 1);
     else
@@ -111,6 +113,9 @@ static void sums_forward(struct op_ctx *x) {
         plain += op_d(x, "x")[i];
     }
     op_d(x, "squares")[0] = squares;
+    op_d(x, "dot")[0] = 0;
+    for (int64_t i = 0; i < x->c->s[N]; i++)
+        op_d(x, "dot")[0] += op_d(x, "x")[i] * op_d(x, "y")[i];
     sum->d[0] = 0.125 * plain + (x->c->flags & ACCUMULATE ? sum->first[0] : 0);
 }
 
@@ -121,18 +126,26 @@ static int squares_call(struct op_ctx *x, const struct berth_ops *ops, berth_str
     return error;
 }
 
+static int dot_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
+    double out = NAN;
+    const int error = ops->dot(&out, op_f(x, "x"), op_f(x, "y"), x->c->s[N], stream);
+    op_f(x, "dot")[0] = (float)out;
+    return error;
+}
+
 static int sum_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     return ops->scaled_sum(op_f(x, "sum"), op_f(x, "x"), x->c->s[N], 0.125f, (x->c->flags & ACCUMULATE) != 0,
                            stream);
 }
 
-static const struct op_kind sums = {
-    .name = "sums",
-    .sizes = "N",
-    .flags = "add",
-    .build = sums_build,
-    .forward = sums_forward,
-    .steps = {{"squares", squares_call, NULL, bytes4}, {"sum", sum_call, NULL, bytes4}}};
+static const struct op_kind sums = {.name = "sums",
+                                    .sizes = "N",
+                                    .flags = "add",
+                                    .build = sums_build,
+                                    .forward = sums_forward,
+                                    .steps = {{"squares", squares_call, NULL, bytes4},
+                                              {"dot", dot_call, NULL, bytes4},
+                                              {"sum", sum_call, NULL, bytes4}}};
 
 /* ------------------------------------------------------------------ column sums */
 
