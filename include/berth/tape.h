@@ -30,6 +30,7 @@
 struct berth_tensor {
     void *data;
     void *grad; /* same shape; parameters: float, the caller's; NULL: none */
+    int64_t split;    /* parameters: floats from one group's gradient to the next one's; 0: grad is of all rows */
     const void *half; /* parameters: data in bf16, the caller's; NULL: none. For products with bf16 activations */
     enum berth_dtype dtype;
     int rank;
@@ -79,6 +80,20 @@ berth_status berth_tape_backward(struct berth_tape *tape, struct berth_tensor *l
 berth_status berth_tape_backward_from(struct berth_tape *tape, struct berth_tensor *const *outputs,
                                       const void *const *gradients, int count) BERTH_CHECKED;
 
+/* ---- gradients by groups of rows (tasks). Activations are walked back once over all rows; only the sums that make a
+ * split parameter's gradient are taken a group at a time, each into the group's own buffer.
+ * starts [groups + 1], host memory that lives until the next reset: group g's packed rows are starts[g] ..
+ * starts[g+1]-1. After the reset, before the first operation; each reset ends it. */
+void berth_tape_split(struct berth_tape *tape, const int64_t *starts, int groups);
+/* Rows of the operations from here on: -1 the packed rows of all groups (as it begins), g: rows of group g alone. */
+void berth_tape_group(struct berth_tape *tape, int group);
+/* The parameter's gradient of group g lies at grad + g * stride (floats). */
+void berth_tape_parameter_split(struct berth_tensor *parameter, int64_t stride);
+/* *out is x; in backward its gradient (float, x's shape) is also written to `gradient`, device memory of the caller,
+ * which stays as it is where no gradient comes. Recorded whether x needs a gradient or not. */
+berth_status berth_op_tap(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                          float *gradient) BERTH_CHECKED;
+
 /* ---- dropout of a step: which mask. rate 0 means none. */
 struct berth_tape_dropout {
     float rate;
@@ -91,7 +106,8 @@ struct berth_tape_dropout {
 /* ---- operations; inputs may be NULL where said. Shapes are asserted (they are berth's own doing). */
 struct berth_embedding_rows { /* device memory */
     const int32_t *tokens, *positions, *segments;                   /* [T]; segments NULL with seg NULL */
-    const int32_t *token_order, *position_order, *segment_order;    /* [T] */
+    const int32_t *token_order, *position_order, *segment_order;    /* [T]; split: sorted within each group */
+    const int32_t *token_rows; /* [T] rows of the tokens' gradients; NULL: the tokens themselves */
     int64_t count;                                                  /* T */
 };
 /* [T, H] = token[V, H] + position[P, H] + segment[S, H] (seg NULL: without) */

@@ -40,7 +40,7 @@ berth_status op_bias_act_backward(struct berth_tape *tape, struct tape_node *nod
     }
     if (tensor_wants(bias)) {
         BERTH_ASSERT_MSG(bias->is_parameter, "bias_act: a bias that is no parameter");
-        BERTH_TRY(tape_add_columns(tape, bias->grad, d, rows, columns, x->dtype));
+        BERTH_TRY(tape_add_columns(tape, node, bias, d, rows, columns, x->dtype));
     }
     if (!tensor_wants(x)) return BERTH_OK;
     return tape_give_gradient(tape, x, tape_take_gradient(node->out));

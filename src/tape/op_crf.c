@@ -50,12 +50,6 @@ berth_status berth_op_crf(struct berth_tape *tape, struct berth_tensor **out, st
     return BERTH_OK;
 }
 
-static float *table_gradient(const struct berth_tensor *t) {
-    if (!tensor_wants(t)) return NULL;
-    BERTH_ASSERT_MSG(t->is_parameter, "crf: a table that is no parameter");
-    return t->grad;
-}
-
 berth_status op_crf_backward(struct berth_tape *tape, struct tape_node *node) {
     struct berth_tensor *logits = node->in[CRF_LOGITS];
     const struct berth_tensor *const *in = (const struct berth_tensor *const *)node->in;
@@ -66,11 +60,12 @@ berth_status op_crf_backward(struct berth_tape *tape, struct tape_node *node) {
     BERTH_TRY(step_memory_alloc(&tape->memory, &dlogits, tensor_bytes(logits)));
     BERTH_TRY(step_memory_alloc(&tape->memory, &workspace, bytes));
     BERTH_TRY(BERTH_OP(tape->dev,
-                       crf_backward(dlogits, table_gradient(in[CRF_TRANSITIONS]), table_gradient(in[CRF_START]),
-                                    table_gradient(in[CRF_END]), node->out->grad, logits->data,
-                                    node->kept[KEPT_ALPHA].data, in[CRF_TRANSITIONS]->data, in[CRF_START]->data,
-                                    in[CRF_END]->data, a->labels, a->cu_items, workspace, rows, a->sequences,
-                                    classes, logits->dtype, tape->dev->stream)));
+                       crf_backward(dlogits, tape_parameter_gradient(node, in[CRF_TRANSITIONS], "crf"),
+                                    tape_parameter_gradient(node, in[CRF_START], "crf"),
+                                    tape_parameter_gradient(node, in[CRF_END], "crf"), node->out->grad,
+                                    logits->data, node->kept[KEPT_ALPHA].data, in[CRF_TRANSITIONS]->data,
+                                    in[CRF_START]->data, in[CRF_END]->data, a->labels, a->cu_items, workspace,
+                                    rows, a->sequences, classes, logits->dtype, tape->dev->stream)));
     step_memory_free(&tape->memory, workspace, bytes);
     if (tensor_wants(logits)) return tape_give_gradient(tape, logits, dlogits);
     tape_discard(tape, logits, dlogits);

@@ -43,13 +43,18 @@ berth_status berth_op_embedding(struct berth_tape *tape, struct berth_tensor **o
 berth_status op_embedding_backward(struct berth_tape *tape, struct tape_node *node) {
     const struct berth_embedding_rows *rows = (const void *)node->arguments;
     const struct berth_tensor *y = node->out;
-    const int32_t *const ids[EMBED_INPUTS] = {rows->tokens, rows->positions, rows->segments};
+    const int32_t *const ids[EMBED_INPUTS] = {rows->token_rows != NULL ? rows->token_rows : rows->tokens,
+                                              rows->positions, rows->segments};
+    struct tape_part part;
     const int32_t *const order[EMBED_INPUTS] = {rows->token_order, rows->position_order, rows->segment_order};
     for (int i = 0; i < EMBED_INPUTS; i++) {
         const struct berth_tensor *table = node->in[i];
         if (!tensor_wants(table)) continue;
-        BERTH_TRY(BERTH_OP(tape->dev, embedding_backward(table->grad, y->grad, ids[i], order[i], rows->count,
-                                                         y->shape[1], y->dtype, tape->dev->stream)));
+        for (int p = 0; tape_part(tape, node, table, rows->count, p, &part); p++) {
+            BERTH_TRY(BERTH_OP(tape->dev, embedding_backward((float *)table->grad + part.offset, y->grad,
+                                                             ids[i], order[i] + part.first, part.rows,
+                                                             y->shape[1], y->dtype, tape->dev->stream)));
+        }
     }
     return BERTH_OK;
 }

@@ -41,6 +41,27 @@ berth_status berth_op_linear(struct berth_tape *tape, struct berth_tensor **out,
     return BERTH_OK;
 }
 
+/* dw += dyᵀ x, a group of rows at a time where w is split. */
+static berth_status weight_gradient(struct berth_tape *tape, const struct tape_node *node, const void *dy,
+                                    enum berth_dtype dtype) {
+    struct berth_tensor *x = node->in[LINEAR_X], *w = node->in[LINEAR_W];
+    const int64_t rows = x->shape[0], hidden = x->shape[1], columns = w->shape[0];
+    const size_t size = berth_dtype_size(dtype);
+    struct tape_part part;
+    void *to = NULL;
+    int accumulate = 0;
+    BERTH_TRY(tape_gradient(tape, w, &to, &accumulate));
+    for (int i = 0; tape_part(tape, node, w, rows, i, &part); i++) {
+        if (part.rows == 0) continue;
+        const void *a = (const char *)dy + (size_t)(part.first * columns) * size;
+        const void *b = (const char *)x->data + (size_t)(part.first * hidden) * size;
+        BERTH_TRY(BERTH_OP(tape->dev, gemm((float *)to + part.offset, a, b, NULL, columns, hidden, part.rows,
+                                           columns, hidden, hidden, BERTH_GEMM_TN, accumulate, w->dtype, dtype,
+                                           tape->dev->stream)));
+    }
+    return BERTH_OK;
+}
+
 berth_status op_linear_backward(struct berth_tape *tape, struct tape_node *node) {
     struct berth_tensor *x = node->in[LINEAR_X], *w = node->in[LINEAR_W], *bias = node->in[LINEAR_BIAS];
     const void *dy = node->out->grad;
@@ -50,13 +71,10 @@ berth_status op_linear_backward(struct berth_tape *tape, struct tape_node *node)
     int accumulate = 0;
     if (tensor_wants(bias)) {
         BERTH_ASSERT_MSG(bias->is_parameter, "linear: a bias that is no parameter");
-        BERTH_TRY(tape_add_columns(tape, bias->grad, dy, rows, columns, dtype));
+        BERTH_TRY(tape_add_columns(tape, node, bias, dy, rows, columns, dtype));
     }
     if (tensor_wants(w)) {
-        BERTH_TRY(tape_gradient(tape, w, &to, &accumulate));
-        BERTH_TRY(
-            BERTH_OP(tape->dev, gemm(to, dy, x->data, NULL, columns, hidden, rows, columns, hidden, hidden,
-                                     BERTH_GEMM_TN, accumulate, w->dtype, dtype, tape->dev->stream)));
+        BERTH_TRY(weight_gradient(tape, node, dy, dtype));
         tape_release_saved(tape, node, x);
     }
     if (!tensor_wants(x)) return BERTH_OK;

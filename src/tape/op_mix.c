@@ -33,12 +33,6 @@ berth_status berth_op_mix(struct berth_tape *tape, struct berth_tensor **out, st
     return BERTH_OK;
 }
 
-static float *table_gradient(const struct berth_tensor *t) {
-    if (!tensor_wants(t)) return NULL;
-    BERTH_ASSERT_MSG(t->is_parameter, "mix: a weight that is no parameter");
-    return t->grad;
-}
-
 berth_status op_mix_backward(struct berth_tape *tape, struct tape_node *node) {
     struct berth_tensor *prior = node->in[MIX_PRIOR], *x = node->in[MIX_X];
     const struct berth_tensor *w = node->in[MIX_W], *gamma = node->in[MIX_GAMMA];
@@ -48,7 +42,8 @@ berth_status op_mix_backward(struct berth_tape *tape, struct tape_node *node) {
     int accumulate = 0;
     BERTH_TRY(step_memory_alloc(&tape->memory, &workspace, bytes));
     if (tensor_wants(x)) BERTH_TRY(tape_gradient(tape, x, &dx, &accumulate));
-    BERTH_TRY(BERTH_OP(tape->dev, mix_backward(dx, table_gradient(w), table_gradient(gamma), node->out->grad,
+    BERTH_TRY(BERTH_OP(tape->dev, mix_backward(dx, tape_parameter_gradient(node, w, "mix"),
+                                               tape_parameter_gradient(node, gamma, "mix"), node->out->grad,
                                                x->data, w->data, gamma->data, workspace, n, tensor_count(w),
                                                layer, accumulate, x->dtype, tape->dev->stream)));
     step_memory_free(&tape->memory, workspace, bytes);

@@ -74,13 +74,25 @@ berth_status berth_op_layernorm(struct berth_tape *tape, struct berth_tensor **o
 
 static berth_status parameter_gradients(struct berth_tape *tape, const struct tape_node *node) {
     const struct berth_tensor *gamma = node->in[NORM_GAMMA], *beta = node->in[NORM_BETA], *y = node->out;
+    const struct berth_tensor *split = gamma->grad != NULL ? gamma : beta;
+    const int64_t hidden = y->shape[1];
+    const size_t bytes = tape->dev->ops.layernorm_param_workspace(y->shape[0], hidden);
+    const size_t size = berth_dtype_size(y->dtype);
+    struct tape_part part;
     void *workspace = NULL;
-    const size_t bytes = tape->dev->ops.layernorm_param_workspace(y->shape[0], y->shape[1]);
     BERTH_TRY(step_memory_alloc(&tape->memory, &workspace, bytes));
-    BERTH_TRY(BERTH_OP(
-        tape->dev, layernorm_param_backward(gamma->grad, beta->grad, y->grad, node->kept[KEPT_PRE].data,
-                                            node->kept[KEPT_MEAN].data, node->kept[KEPT_RSTD].data, workspace,
-                                            y->shape[0], y->shape[1], y->dtype, tape->dev->stream)));
+    for (int i = 0; tape_part(tape, node, split, y->shape[0], i, &part); i++) {
+        float *dgamma = gamma->grad == NULL ? NULL : (float *)gamma->grad + part.offset;
+        float *dbeta = beta->grad == NULL ? NULL : (float *)beta->grad + part.offset;
+        const size_t at = (size_t)(part.first * hidden) * size;
+        if (part.rows == 0) continue;
+        BERTH_TRY(BERTH_OP(
+            tape->dev, layernorm_param_backward(dgamma, dbeta, (const char *)y->grad + at,
+                                                (const char *)node->kept[KEPT_PRE].data + at,
+                                                (const float *)node->kept[KEPT_MEAN].data + part.first,
+                                                (const float *)node->kept[KEPT_RSTD].data + part.first,
+                                                workspace, part.rows, hidden, y->dtype, tape->dev->stream)));
+    }
     step_memory_free(&tape->memory, workspace, bytes);
     return BERTH_OK;
 }

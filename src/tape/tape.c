@@ -28,6 +28,7 @@ berth_status berth_tape_create(struct berth_tape **out, struct berth_device *dev
     BERTH_TRY(berth_calloc(&tape, 1, sizeof *tape));
     tape->dev = dev;
     step_memory_init(&tape->memory, dev);
+    tape->group = -1;
     *out = tape;
     return BERTH_OK;
 }
@@ -48,6 +49,21 @@ void berth_tape_reset(struct berth_tape *tape, bool record) {
     tape->node_count = 0;
     tape->recording = record;
     tape->walked = false;
+    tape->starts = NULL;
+    tape->groups = 0;
+    tape->group = -1;
+}
+
+void berth_tape_split(struct berth_tape *tape, const int64_t *starts, int groups) {
+    BERTH_ASSERT_MSG(tape->node_count == 0 && groups >= 0, "%d groups, %zu nodes", groups, tape->node_count);
+    tape->starts = starts;
+    tape->groups = groups;
+}
+
+void berth_tape_group(struct berth_tape *tape, int group) {
+    BERTH_ASSERT_MSG(group >= -1 && (group < tape->groups || tape->groups == 0), "group %d of %d", group,
+                     tape->groups);
+    tape->group = group;
 }
 
 void berth_tape_reserve(struct berth_tape *tape, size_t bytes) {
@@ -84,7 +100,7 @@ berth_status tape_record(struct berth_tape *tape, struct tape_node **node, enum 
     BERTH_ASSERT_MSG(count <= TAPE_INPUTS, "%s: %d inputs", tape_op_name(op), count);
     BERTH_TRY(berth_grow(&tape->nodes, &tape->node_capacity, tape->node_count + 1, sizeof *tape->nodes));
     struct tape_node *n = &tape->nodes[tape->node_count++];
-    *n = (struct tape_node){.op = op, .out = out};
+    *n = (struct tape_node){.op = op, .out = out, .group = tape->group};
     for (int i = 0; i < count; i++)
         n->in[i] = inputs[i];
     out->needs_grad = true;

@@ -18,6 +18,7 @@
 #define TAPE_OP_MAP(X)                                                                                         \
     X(EMBEDDING, embedding)                                                                                    \
     X(LINEAR, linear)                                                                                          \
+    X(TAP, tap)                                                                                                \
     X(CAST, cast)                                                                                              \
     X(BIAS_ACT, bias_act)                                                                                      \
     X(LAYERNORM, layernorm)                                                                                    \
@@ -87,6 +88,7 @@ struct tape_kept {
 
 struct tape_node {
     enum tape_op op;
+    int group; /* whose rows it works on; -1: packed rows of all */
     struct berth_tensor *out;
     struct berth_tensor *in[TAPE_INPUTS]; /* NULL: not given */
     struct berth_tensor *saved[TAPE_SAVED];
@@ -102,7 +104,9 @@ struct tensor_slab {
 struct berth_tape {
     struct berth_device *dev;
     bool recording;
-    bool walked; /* backward has used the record up */
+    bool walked;           /* backward has used the record up */
+    const int64_t *starts; /* [groups + 1] */
+    int groups, group;     /* groups 0: gradients are not split */
     struct step_memory memory;
     struct tensor_slab **slabs; /* tensors keep their address while a step lasts */
     size_t slab_count, slab_capacity, tensor_count;
@@ -147,6 +151,9 @@ void tensor_check_input(const struct berth_tensor *t, const char *op, const char
 /* A step tensor of one or two dimensions. */
 berth_status tensor_output(struct berth_tape *tape, struct berth_tensor **out, enum berth_dtype dtype, int rank,
                            int64_t d0, int64_t d1) BERTH_CHECKED;
+/* A tensor over x's data, of x's type and shape; nothing is freed with it. */
+berth_status tensor_view(struct berth_tape *tape, struct berth_tensor **out,
+                         struct berth_tensor *x) BERTH_CHECKED;
 /* Frees data that nobody needs any more. */
 void tensor_settle(struct berth_tape *tape, struct berth_tensor *t);
 
@@ -165,9 +172,21 @@ berth_status tape_copy_gradient(struct berth_tape *tape, struct berth_tensor *t,
                                 const void *contribution) BERTH_CHECKED;
 /* Frees memory of t's size. */
 void tape_discard(struct berth_tape *tape, const struct berth_tensor *t, void *memory);
-/* grad[N] += column sums of x [T, N] */
-berth_status tape_add_columns(struct berth_tape *tape, float *grad, const void *x, int64_t rows,
-                              int64_t columns, enum berth_dtype dtype) BERTH_CHECKED;
+/* A share of a parameter's gradient: rows first .. first+rows-1 of the node's, summed at grad + offset. */
+struct tape_part {
+    int64_t first, rows, offset;
+};
+/* Share number i of `rows` rows; false behind the last one. */
+bool tape_part(const struct berth_tape *tape, const struct tape_node *node,
+               const struct berth_tensor *parameter, int64_t rows, int i, struct tape_part *part);
+/* Where the whole of a node's contribution to a parameter's gradient goes; NULL: it wants none. Split
+ * parameters: of a node that works on rows of one group. */
+float *tape_parameter_gradient(const struct tape_node *node, const struct berth_tensor *parameter,
+                               const char *op);
+/* bias' gradient += column sums of x [T, N], in shares */
+berth_status tape_add_columns(struct berth_tape *tape, const struct tape_node *node, struct berth_tensor *bias,
+                              const void *x, int64_t rows, int64_t columns,
+                              enum berth_dtype dtype) BERTH_CHECKED;
 
 /* The kernel's form of a dropout; threshold 0 (none) for NULL. */
 struct berth_dropout tape_dropout(const struct berth_tape_dropout *dropout);

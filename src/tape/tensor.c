@@ -92,6 +92,12 @@ berth_status berth_tape_parameter(struct berth_tape *tape, struct berth_tensor *
     return BERTH_OK;
 }
 
+void berth_tape_parameter_split(struct berth_tensor *parameter, int64_t stride) {
+    BERTH_ASSERT_MSG(parameter->is_parameter && stride >= 0, "%s, stride %lld", tensor_describe(parameter).text,
+                     (long long)stride);
+    parameter->split = stride;
+}
+
 void berth_tape_parameter_half(struct berth_tensor *parameter, const void *half) {
     BERTH_ASSERT_MSG(parameter->is_parameter, "%s is no parameter", tensor_describe(parameter).text);
     parameter->half = half;
@@ -123,6 +129,12 @@ berth_status berth_tape_tensor(struct berth_tape *tape, struct berth_tensor **ou
 berth_status tensor_output(struct berth_tape *tape, struct berth_tensor **out, enum berth_dtype dtype, int rank,
                            int64_t d0, int64_t d1) {
     return berth_tape_tensor(tape, out, dtype, rank, (const int64_t[]){d0, d1});
+}
+
+berth_status tensor_view(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x) {
+    BERTH_TRY(new_tensor(tape, out, x->dtype, x->rank, x->shape));
+    (*out)->data = x->data;
+    return BERTH_OK;
 }
 
 void tensor_settle(struct berth_tape *tape, struct berth_tensor *t) {
@@ -182,12 +194,43 @@ void tape_discard(struct berth_tape *tape, const struct berth_tensor *t, void *m
     step_memory_free(&tape->memory, memory, tensor_bytes(t));
 }
 
-berth_status tape_add_columns(struct berth_tape *tape, float *grad, const void *x, int64_t rows,
-                              int64_t columns, enum berth_dtype dtype) {
+bool tape_part(const struct berth_tape *tape, const struct tape_node *node,
+               const struct berth_tensor *parameter, int64_t rows, int i, struct tape_part *part) {
+    *part = (struct tape_part){0, rows, 0};
+    if (parameter->split == 0 || tape->groups == 0) return i == 0;
+    if (node->group >= 0) {
+        part->offset = node->group * parameter->split;
+        return i == 0;
+    }
+    if (i >= tape->groups) return false;
+    BERTH_ASSERT_EQ(tape->starts[tape->groups], rows);
+    part->first = tape->starts[i];
+    part->rows = tape->starts[i + 1] - part->first;
+    part->offset = i * parameter->split;
+    return true;
+}
+
+float *tape_parameter_gradient(const struct tape_node *node, const struct berth_tensor *parameter,
+                               const char *op) {
+    if (!tensor_wants(parameter)) return NULL;
+    BERTH_ASSERT_MSG(parameter->is_parameter, "%s: %s is no parameter", op, tensor_describe(parameter).text);
+    if (parameter->split == 0) return parameter->grad;
+    BERTH_ASSERT_MSG(node->group >= 0, "%s: a split parameter over the rows of all groups", op);
+    return (float *)parameter->grad + node->group * parameter->split;
+}
+
+berth_status tape_add_columns(struct berth_tape *tape, const struct tape_node *node, struct berth_tensor *bias,
+                              const void *x, int64_t rows, int64_t columns, enum berth_dtype dtype) {
     void *workspace = NULL;
-    const size_t bytes = tape->dev->ops.column_sum_workspace(rows, columns);
+    const size_t bytes = tape->dev->ops.column_sum_workspace(rows, columns), row = berth_dtype_size(dtype);
+    struct tape_part part;
     BERTH_TRY(step_memory_alloc(&tape->memory, &workspace, bytes));
-    BERTH_TRY(BERTH_OP(tape->dev, column_sum(grad, x, workspace, rows, columns, 1, dtype, tape->dev->stream)));
+    for (int i = 0; tape_part(tape, node, bias, rows, i, &part); i++) {
+        if (part.rows == 0) continue;
+        const void *from = (const char *)x + (size_t)(part.first * columns) * row;
+        BERTH_TRY(BERTH_OP(tape->dev, column_sum((float *)bias->grad + part.offset, from, workspace, part.rows,
+                                                 columns, 1, dtype, tape->dev->stream)));
+    }
     step_memory_free(&tape->memory, workspace, bytes);
     return BERTH_OK;
 }

@@ -242,7 +242,7 @@ berth_status encoder_build(struct berth_tape *tape, struct berth_tensor **loss, 
     struct cursor c = {.tape = tape, .e = e};
     struct berth_tensor *table[3] = {0}, *x = NULL, *y = NULL, *rows = NULL, *first = NULL, *second = NULL;
     const struct berth_embedding_rows ids = {e->token,          e->position,      e->segment, e->token_order,
-                                             e->position_order, e->segment_order, e->tokens};
+                                             e->position_order, e->segment_order, NULL, e->tokens};
     for (int i = 0; i < 3; i++)
         BERTH_TRY(take(&c, &table[i]));
     BERTH_TRY(berth_op_embedding(tape, &x, table[0], table[1], table[2], &ids));

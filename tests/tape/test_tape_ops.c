@@ -179,7 +179,8 @@ static berth_status embed(struct berth_tape *t, struct berth_tensor **p, struct 
     order_by_id(order[0], tokens, T);
     order_by_id(order[1], positions, T);
     order_by_id(order[2], segments, T);
-    const struct berth_embedding_rows rows = {tokens, positions, segments, order[0], order[1], order[2], T};
+    const struct berth_embedding_rows rows = {tokens,   positions, segments, order[0],
+                                              order[1], order[2],  NULL,     T};
     return berth_op_embedding(t, y, p[0], p[1], p[2], &rows);
 }
 
