@@ -106,6 +106,23 @@ void berth_batch_set_width(struct berth_batch *b, int task, int64_t width);
 berth_status berth_batch_put_item(struct berth_batch *b, int task, const struct berth_item *item) BERTH_CHECKED;
 berth_status berth_batch_finish(struct berth_batch *b) BERTH_CHECKED;
 
+/* ---- a batch arranged by task: the sequences of one task lie together, so that its rows are one range.
+ * A sequence with items of several tasks stands there once for each; sequences without items are left out. */
+struct berth_arrangement {
+    struct berth_batch batch;
+    int64_t *starts; /* [task_count + 1] packed rows: task t's are starts[t] .. starts[t+1]-1 */
+    int64_t *firsts; /* [task_count + 1] the same of sequences */
+    int32_t *origin; /* [B] the sequence of the batch that was arranged */
+    int32_t *place, *sequence_of; /* private */
+    size_t starts_capacity, firsts_capacity, origin_capacity, place_capacity, row_capacity;
+};
+void berth_arrangement_init(struct berth_arrangement *a);
+void berth_arrangement_deinit(struct berth_arrangement *a);
+/* wanted [task_count]: tasks whose items are taken, the others' parts are empty; rows [task_count]: whether a task's
+ * items are packed rows. Replaces what was there; keeps memory. */
+berth_status berth_arrangement_make(struct berth_arrangement *a, const struct berth_batch *in, const bool *wanted,
+                                    const bool *rows) BERTH_CHECKED;
+
 /* ---- labels: names <-> class numbers, stored with the model */
 struct berth_labels {
     char **names; /* [count], owned */

@@ -133,6 +133,7 @@ struct berth_model {
     size_t scratch_capacity;
     struct berth_tensor **pooled; /* private: [head_count] */
     struct berth_tensor **layers; /* private: [layers + 1] hidden states of the pass at hand that heads read */
+    struct berth_task_gradients *split; /* private: of the pass at hand; NULL: gradients of all tasks in one */
     struct berth_tensor **tables; /* private: [3 head_count] a crf's parameters in the pass at hand */
     int32_t *pairs;               /* private: sequences of a pass that are compared */
     size_t pairs_capacity;
@@ -188,6 +189,7 @@ berth_status berth_model_select(const struct berth_model *m, const char *selecto
                                 int *count) BERTH_CHECKED;
 
 /* ---- forward */
+struct berth_task_gradients;
 struct berth_forward_options {
     bool training;        /* dropout on (not below the first trainable stage unless frozen_dropout) */
     bool frozen_dropout;
@@ -197,6 +199,8 @@ struct berth_forward_options {
                              NULL altogether: inference. Neighbours (query, key, value) must be neighbours here too
                              whenever one of them has a gradient. */
     const bool *wanted;   /* [head_count] NULL: all heads that have items */
+    struct berth_task_gradients *task_gradients; /* NULL: gradients of all tasks in one; else the batch is its arranged
+                                                    one (task_gradients.h) */
     bool same_values;     /* the model's values have not changed since its last pass (bf16: nothing is converted) */
 };
 /* Runs the backbone once over the batch and every wanted head that has items; batch->items[i] belongs to head i.

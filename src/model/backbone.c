@@ -61,7 +61,8 @@ berth_status forward_scratch(struct forward_run *run, int64_t count, int32_t **o
 }
 
 static float *gradient_of(const struct forward_run *run, int parameter) {
-    return run->options->gradients == NULL ? NULL : run->options->gradients[parameter];
+    float *whole = run->options->gradients == NULL ? NULL : run->options->gradients[parameter];
+    return task_gradient_place(run->m->split, parameter, whole);
 }
 
 /* The bf16 copy of the values from `offset` on, or NULL in float. */
@@ -74,6 +75,7 @@ berth_status forward_parameter(struct forward_run *run, int parameter, struct be
     BERTH_TRY(berth_tape_parameter(run->tape, out, run->m->values + p->offset, gradient_of(run, parameter),
                                    p->rank, p->shape));
     berth_tape_parameter_half(*out, half_of(run, p->offset));
+    berth_tape_parameter_split(*out, task_gradient_stride(run->m->split, parameter));
     return BERTH_OK;
 }
 
@@ -91,6 +93,7 @@ static berth_status fused_parameter(struct forward_run *run, int query, struct b
     const int64_t shape[2] = {3 * p->shape[0], p->shape[1]};
     BERTH_TRY(berth_tape_parameter(run->tape, out, run->m->values + p->offset, grad, p->rank, shape));
     berth_tape_parameter_half(*out, half_of(run, p->offset));
+    berth_tape_parameter_split(*out, task_gradient_stride(run->m->split, query));
     return BERTH_OK;
 }
 
@@ -178,14 +181,17 @@ static berth_status embeddings(struct forward_run *run, struct berth_tensor **ou
     struct berth_tensor *word = NULL, *position = NULL, *segment = NULL, *sum = NULL, *normed = NULL;
     struct berth_embedding_rows rows = {.count = b->tokens_count, .positions = run->positions};
     int next = 0;
+    const int32_t *lists[4] = {NULL, b->token_order, b->position_order, b->segment_order};
+    if (run->m->split != NULL) task_gradient_lists(run->m->split, lists);
     BERTH_TRY(upload(run, &rows.tokens, b->tokens, rows.count));
-    BERTH_TRY(upload(run, &rows.token_order, b->token_order, rows.count));
-    BERTH_TRY(upload(run, &rows.position_order, b->position_order, rows.count));
+    if (lists[0] != NULL) BERTH_TRY(upload(run, &rows.token_rows, lists[0], rows.count));
+    BERTH_TRY(upload(run, &rows.token_order, lists[1], rows.count));
+    BERTH_TRY(upload(run, &rows.position_order, lists[2], rows.count));
     BERTH_TRY(forward_parameter(run, next++, &word));
     BERTH_TRY(forward_parameter(run, next++, &position));
     if (c->segments > 0) {
         BERTH_TRY(upload(run, &rows.segments, b->segments, rows.count));
-        BERTH_TRY(upload(run, &rows.segment_order, b->segment_order, rows.count));
+        BERTH_TRY(upload(run, &rows.segment_order, lists[3], rows.count));
         BERTH_TRY(forward_parameter(run, next++, &segment));
     }
     BERTH_TRY(berth_op_embedding(run->tape, &sum, word, position, segment, &rows));
@@ -269,10 +275,12 @@ static berth_status check_batch(const struct berth_model *m, const struct berth_
 /* Batch arrays in device memory, the first trainable stage, dropout's key. */
 berth_status forward_begin(struct forward_run *run) {
     const struct berth_batch *b = run->batch;
-    const struct berth_model *m = run->m;
+    struct berth_model *m = run->m;
     BERTH_ASSERT_MSG(m->values != NULL, "the model has no values yet: berth_model_allocate");
     BERTH_TRY(check_batch(m, b));
     BERTH_TRY(refresh_half(run));
+    m->split = run->options->task_gradients;
+    if (m->split != NULL) task_gradient_split(m->split, run->tape);
     run->first_trainable = INT_MAX;
     run->layers = (int)m->config.layers;
     for (int i = 0; i < m->parameter_count; i++) {
@@ -317,12 +325,15 @@ berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape,
                                  const struct berth_batch *batch, const struct berth_forward_options *options,
                                  struct berth_tensor **logits) {
     struct forward_run run = {.m = m, .tape = tape, .batch = batch, .options = options};
-    struct berth_tensor *hidden = NULL;
+    struct berth_tensor *hidden = NULL, *below = NULL;
     BERTH_TRY(forward_begin(&run));
     choose_layers(&run);
     BERTH_TRY(forward_backbone(&run, &hidden));
+    below = hidden;
+    if (m->split != NULL) BERTH_TRY(task_gradient_tap(m->split, tape, &hidden));
     for (int i = 0; i < m->head_count; i++) {
         struct berth_tensor *source = hidden;
+        task_gradient_head(m->split, tape, i);
         logits[i] = m->pooled[i] = NULL;
         if (!is_asked(&run, i)) continue;
         BERTH_TRY(head_source(&run, i, &source));
@@ -331,7 +342,9 @@ berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape,
     }
     for (int layer = 0; run.keeps && layer < run.layers; layer++)
         berth_tape_drop(tape, m->layers[layer]);
+    task_gradient_head(m->split, tape, -1);
     berth_tape_drop(tape, hidden);
+    berth_tape_drop(tape, below);
     return BERTH_OK;
 }
 

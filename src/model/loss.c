@@ -12,7 +12,10 @@ berth_status berth_model_head_loss(struct berth_model *m, struct berth_tape *tap
                                    struct berth_tensor **item_losses) {
     BERTH_ASSERT_MSG(head >= 0 && head < m->head_count && head < batch->task_count, "head %d of %d, %d tasks",
                      head, m->head_count, batch->task_count);
-    return head_kind_of(&m->heads[head])->loss(m, tape, head, outputs, batch, item_losses);
+    task_gradient_head(m->split, tape, head);
+    BERTH_TRY(head_kind_of(&m->heads[head])->loss(m, tape, head, outputs, batch, item_losses));
+    task_gradient_head(m->split, tape, -1);
+    return BERTH_OK;
 }
 
 berth_status loss_put(const struct berth_model *m, struct berth_tape *tape, const int32_t *host, int64_t count,

@@ -8,7 +8,7 @@
 #define MODEL_PRIV_H
 
 #include "berth/json.h"
-#include "berth/model.h"
+#include "berth/task_gradients.h"
 
 /* ---- model_config.c */
 berth_status model_config_read(struct berth_model_config *c, const char *path) BERTH_CHECKED;
@@ -128,6 +128,20 @@ berth_status save_text(const char *folder, const char *name, const char *text) B
 /* What sentence-transformers reads beside the model: modules.json and a folder a module. */
 berth_status save_sentences(const struct berth_model *m, const struct berth_save_options *options,
                             const char *folder) BERTH_CHECKED;
+
+/* ---- task_gradients.c: for the pass. NULL g: gradients are of all tasks in one. */
+/* Where a parameter's gradient goes (of group 0), and floats to the next group's; 0: not split. */
+float *task_gradient_place(const struct berth_task_gradients *g, int parameter, float *whole);
+int64_t task_gradient_stride(const struct berth_task_gradients *g, int parameter);
+/* Tells the tape which packed rows are whose. */
+void task_gradient_split(const struct berth_task_gradients *g, struct berth_tape *tape);
+/* Operations of this head from here on; -1: of all rows. Nothing for NULL. */
+void task_gradient_head(const struct berth_task_gradients *g, struct berth_tape *tape, int head);
+/* [T] each: rows of the tokens' gradients (NULL: the tokens), orders of tokens, positions, segments by group. */
+void task_gradient_lists(const struct berth_task_gradients *g, const int32_t *lists[4]);
+/* The hidden states with a look at their gradient, where it is that which is wanted; else *hidden stays. */
+berth_status task_gradient_tap(struct berth_task_gradients *g, struct berth_tape *tape,
+                               struct berth_tensor **hidden) BERTH_CHECKED;
 
 /* ---- heads_file.c: berth_heads.json */
 #define HEADS_FILE_FORMAT 1
