@@ -40,6 +40,7 @@ enum berth_purpose {
     BERTH_PURPOSE_SPLIT = 6, /* rows of a split, and those that a limit keeps */
     BERTH_PURPOSE_ROWS = 8,  /* which rows of a source an epoch draws: stream = pass over it */
     BERTH_PURPOSE_MASK = 7,  /* masked language modelling: stream of source and epoch */
+    BERTH_PURPOSE_WEIGHTING = 9, /* order in which a weighting takes the tasks: stream = optimizer step */
     BERTH_PURPOSE_TEST = 255
 };
 

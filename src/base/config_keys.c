@@ -281,13 +281,27 @@ const struct berth_key berth_config_keys[] = {
      .help = "A classification task whose classes are drawn equally often."},
 
     SECTION("weighting", "How the losses of the tasks are added up."),
-    {.path = "weighting.method", .type = BERTH_KEY_CHOICE, ANY, .choices = "fixed|equal|uncertainty",
+    {.path = "weighting.method", .type = BERTH_KEY_CHOICE, ANY, .choices = "fixed|equal|uncertainty|dwa|gradnorm|pcgrad",
      .default_value = "fixed", .unit = "",
      .help = "fixed: each loss times its tasks.NAME.weight. equal: all 1. uncertainty (Kendall et al., arXiv "
-             "1705.07115): loss / (2 exp(s)) + s / 2 with an s a task that is learnt, from -0.5."},
+             "1705.07115): loss / (2 exp(s)) + s / 2 with an s a task that is learnt, from -0.5. dwa (Liu et al., arXiv "
+             "1803.10704): by how fast each task's loss fell over the last two windows. gradnorm (Chen et al., arXiv "
+             "1711.02257): weights that are learnt so that slow tasks have the longer gradients. pcgrad (Yu et al., "
+             "arXiv 2001.06782): gradients of the shared parameters that conflict are projected."},
     {.path = "weighting.rate", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .default_value = "1e-3", .unit = "",
-     .help = "Peak rate of what a method learns (uncertainty's s), with the run's optimizer and schedule, without "
-             "decay and clipping."},
+     .help = "Peak rate of what a method learns (uncertainty's s, gradnorm's weights), with the run's optimizer and "
+             "schedule, without decay and clipping."},
+    {.path = "weighting.gradients", .type = BERTH_KEY_CHOICE, ANY, .choices = "parameters|representation",
+     .default_value = "parameters", .unit = "",
+     .help = "Which gradients of a task gradnorm compares. parameters: by the shared parameters that are trained, in a "
+             "buffer of their size for each task. representation: by the last hidden states, which costs next to "
+             "nothing. pcgrad takes parameters alone."},
+    {.path = "weighting.alpha", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .default_value = "1.5", .unit = "",
+     .help = "gradnorm: how strongly a task that learns slowly is favoured; 0: all gradients equally long."},
+    {.path = "weighting.temperature", .type = BERTH_KEY_NUMBER, .min = 1e-3, .max = 1e3, .default_value = "2", .unit = "",
+     .help = "dwa: the larger, the more even the weights."},
+    {.path = "weighting.window", .type = BERTH_KEY_INT, .min = 0, .max = 1e9, .default_value = "0", .unit = "steps",
+     .help = "dwa: over how many steps a loss is averaged; 0: an epoch."},
 
     {.path = "freeze", .type = BERTH_KEY_LIST, ANY, .unit = "",
      .help = "Parameters that keep their values. Frozen parameters own no gradient and no optimizer "

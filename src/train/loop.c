@@ -21,8 +21,19 @@
 
 /* What the step at hand holds of each task, and each task's factor. The numbers are those of the whole step and
  * stand in each of its batches. */
-static struct weighting_step weighting_step_of(const struct berth_trainer *t) {
-    return (struct weighting_step){.active = t->active + 1, .share = t->share, .task_loss = t->task_loss};
+struct weighting_step weighting_step_of(const struct berth_trainer *t) {
+    int64_t epoch = 0, taken = 0;
+    berth_feeder_state(t->feeder, &epoch, &taken);
+    return (struct weighting_step){
+        .active = t->active + 1,
+        .share = t->share,
+        .task_loss = t->task_loss,
+        .gram = t->weighting.kind->gradients ? t->gram : NULL,
+        .step = stage_step(t),
+        .epoch = epoch,
+        .seed = t->recipe.seed,
+        .run_step = (uint32_t)t->state.step,
+    };
 }
 
 static void weigh_tasks(struct berth_trainer *t) {
@@ -51,7 +62,7 @@ static void weigh_tasks(struct berth_trainer *t) {
 /* Forward and backward of one batch; the sums of item losses are added to t->losses. */
 static berth_status run_batch(struct berth_trainer *t, const struct berth_batch *batch) {
     struct berth_tensor *total = NULL;
-    const struct berth_forward_options options = {
+    struct berth_forward_options options = {
         .training = true,
         .frozen_dropout = t->recipe.frozen_dropout,
         .seed = t->recipe.seed,
@@ -59,6 +70,7 @@ static berth_status run_batch(struct berth_trainer *t, const struct berth_batch 
         .gradients = t->store->gradients,
         .wanted = t->active + 1,
     };
+    BERTH_TRY(task_walk_batch(t, &batch, &options));
     berth_tape_reset(t->tape, true);
     BERTH_TRY(berth_model_forward(t->model, t->tape, batch, &options, t->logits));
     for (size_t i = 0; i < t->task_count; i++) {
@@ -72,7 +84,8 @@ static berth_status run_batch(struct berth_trainer *t, const struct berth_batch 
         if (total != NULL) BERTH_TRY(berth_op_add(t->tape, &sum, total, part));
         total = total != NULL ? sum : part;
     }
-    return total != NULL && total->needs_grad ? berth_tape_backward(t->tape, total) : BERTH_OK;
+    if (total != NULL && total->needs_grad) BERTH_TRY(berth_tape_backward(t->tape, total));
+    return task_walk_after(t);
 }
 
 /* Gradients and losses of the step that the feeder prepared. */
@@ -81,6 +94,7 @@ static berth_status run_batches(struct berth_trainer *t) {
     BERTH_TRY(berth_device_zero(t->device, t->losses, bytes));
     if (t->store->grad_total > 0)
         BERTH_TRY(BERTH_OP(t->device, fill(t->store->grads, 0.0f, t->store->grad_total, t->device->stream)));
+    BERTH_TRY(task_walk_begin(t));
     for (int b = 0; b < berth_feeder_batch_count(t->feeder); b++)
         BERTH_TRY(run_batch(t, berth_feeder_batch(t->feeder, b)));
     BERTH_TRY(berth_device_download(t->device, t->host_losses, t->losses, bytes));
@@ -91,7 +105,7 @@ static berth_status run_batches(struct berth_trainer *t) {
     }
     const struct weighting_step step = weighting_step_of(t);
     t->loss += weighting_terms(&t->weighting, &step);
-    return BERTH_OK;
+    return task_walk_end(t);
 }
 
 static const char *last_checkpoint(const struct berth_trainer *t) {

@@ -83,6 +83,7 @@ static void warn_of_stranded_heads(const struct berth_trainer *t) {
 
 static berth_status build_store(struct berth_trainer *t) {
     struct berth_rule *rules = stage_now(t)->rules;
+    task_walk_forget(t);
     for (int p = 0; p < t->model->parameter_count; p++)
         rules[p].frozen = t->frozen[p];
     if (t->store == NULL)

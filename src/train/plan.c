@@ -39,7 +39,7 @@ static berth_status first_weights(const struct berth_trainer *t, const struct st
     berth_status status = BERTH_OK;
     bool *active = NULL;
     struct weighting w;
-    BERTH_TRY(weighting_init(&w, stage->config, &stage->recipe.optimizer, t->device));
+    BERTH_TRY(weighting_init(&w, stage->config, &stage->recipe.optimizer, stage->tasks, t->device));
     BERTH_TRY_OUT(berth_calloc(&active, t->task_count, sizeof *active));
     memset(active, true, t->task_count * sizeof *active);
     const struct weighting_step step = {.active = active};
@@ -100,7 +100,11 @@ static void add_steps(struct berth_str *s, const struct stage *stage, int64_t ep
     if (r->schedule.min_ratio > 0) berth_str_addf(s, " down to %g of the rate", r->schedule.min_ratio);
     berth_str_addf(s, ", %s, clip at %g", berth_optimizer_name(o->kind), o->clip_norm);
     if (o->ema > 0) berth_str_addf(s, ", average %g", o->ema);
-    berth_str_addf(s, "; weighting %s\n", berth_config_string(stage->config, "weighting.method"));
+    berth_str_addf(s, "; weighting %s", berth_config_string(stage->config, "weighting.method"));
+    if (weighting_needs_gradients(stage->config))
+        berth_str_addf(s, ", by each task's gradient by the shared %s",
+                       berth_config_string(stage->config, "weighting.gradients"));
+    berth_str_add(s, "\n");
     if (r->evaluate_every.unit == BERTH_SECONDS)
         berth_str_add(s, "evaluations go by the clock and choose nothing: the model at the end is the best\n");
 }

@@ -2,6 +2,7 @@
  *
  *   values, average      4 bytes an element of the model
  *   gradients, state     4 bytes an element of what some phase of some stage trains
+ *   task gradients       where the weighting asks for them: task_gradients.h
  *   step                 of the batch with the most tokens that sizes allow (T, the longest rows together):
  * what a trained layer keeps for its backward pass, T (8H + 2F + A + 4) floats (query, key, value and
  *                        attention's output 4H, two norms' inputs and outputs 4H, both sides of the activation
@@ -78,6 +79,19 @@ static int64_t largest(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
+/* How often a sequence stands in a batch that is arranged by task, at most: once for each task of its source.
+ */
+static int64_t walked_times(const struct berth_trainer *t, const struct stage *s) {
+    int64_t most = 1;
+    for (size_t source = 0; source < berth_data_source_count(t->data); source++) {
+        int64_t times = 0;
+        for (size_t i = 0; i < t->task_count; i++)
+            times += s->tasks[i] && berth_data_task_reads(t->data, i, source);
+        most = largest(most, times);
+    }
+    return most;
+}
+
 static berth_status add_stage(struct plan_sizes *out, const struct berth_trainer *t, size_t index,
                               bool *trained, const int32_t *lengths, int64_t rows) {
     const struct stage *s = &t->stages[index];
@@ -88,7 +102,16 @@ static berth_status add_stage(struct plan_sizes *out, const struct berth_trainer
     out->gradients = largest(out->gradients, 4 * elements);
     out->state = largest(out->state, 4 * elements * berth_optimizer_states(s->recipe.optimizer.kind));
     if (s->recipe.optimizer.ema > 0) out->average = 4 * t->model->total;
-    out->step = largest(out->step, 4 * step_floats(t, s, trained, largest_batch(s, lengths, rows)));
+    const int64_t tokens = largest_batch(s, lengths, rows);
+    const bool walks = weighting_needs_gradients(s->config);
+    out->step = largest(out->step, 4 * step_floats(t, s, trained, tokens * (walks ? walked_times(t, s) : 1)));
+    if (walks && strcmp(berth_config_string(s->config, "weighting.gradients"), "parameters") == 0) {
+        const int64_t met = tokens * berth_config_int(s->config, "train.accumulate"),
+                      all = t->model->config.vocab_size;
+        out->task_gradients =
+            largest(out->task_gradients,
+                    4 * berth_task_gradients_floats(t->model, trained, s->tasks, met < all ? met : all));
+    }
     return BERTH_OK;
 }
 
@@ -157,9 +180,11 @@ berth_status plan_add_sizes(struct berth_str *s, const struct berth_trainer *t) 
     int64_t disk = plan_free_disk(t);
     BERTH_TRY(plan_sizes_estimate(&sizes, t));
     berth_str_add(s, "memory, from shapes: about ");
-    add_amount(s, sizes.values + sizes.gradients + sizes.state + sizes.average + sizes.step + sizes.snapshot);
+    add_amount(s, sizes.values + sizes.gradients + sizes.task_gradients + sizes.state + sizes.average +
+                      sizes.step + sizes.snapshot);
     add_named(s, ": values", sizes.values);
     add_named(s, ", gradients", sizes.gradients);
+    add_named(s, ", gradients of each task", sizes.task_gradients);
     add_named(s, ", optimizer state", sizes.state);
     add_named(s, ", average", sizes.average);
     add_named(s, ", activations of the largest batch", sizes.step);

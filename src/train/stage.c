@@ -112,7 +112,8 @@ static berth_status plan_stage(struct berth_trainer *t, size_t index) {
     BERTH_TRY(freeze_read(&s->freeze, s->config, t->model));
     BERTH_TRY(berth_calloc(&s->rules, (size_t)t->model->parameter_count, sizeof *s->rules));
     BERTH_TRY(param_rules_read(s->rules, &s->recipe, s->config, t->model));
-    status = weighting_init(&weighting, s->config, &s->recipe.optimizer, t->device);
+    status = weighting_init(&weighting, s->config, &s->recipe.optimizer, s->tasks, t->device);
+    if (status == BERTH_OK) status = task_walk_check(t, index, &weighting);
     weighting_deinit(&weighting);
     BERTH_TRY(status);
     BERTH_TRY_OUT(stage_feeder(&feeder, t, index));
@@ -144,11 +145,12 @@ berth_status stage_enter(struct berth_trainer *t) {
     state->best_score = -(double)INFINITY;
     state->bad = state->bad_steps = 0;
     weighting_deinit(&t->weighting);
-    BERTH_TRY(weighting_init(&t->weighting, s->config, &s->recipe.optimizer, t->device));
+    BERTH_TRY(weighting_init(&t->weighting, s->config, &s->recipe.optimizer, s->tasks, t->device));
     if (t->feeder == NULL) BERTH_TRY(stage_feeder(&t->feeder, t, index));
     t->epoch_steps = 0;
     t->epochs = 0;
     BERTH_TRY(position_update(t));
+    task_walk_forget(t);
     berth_store_free(t->store);
     t->store = NULL;
     return phase_update(t);

@@ -6,7 +6,8 @@
  *   optimizer/steps  i64 [parameters]    state0, state1: f32 [grad_total] in the store's order
  *   average/values   f32 [total]         where one is kept
  *   frozen/digests   i64 [parameters]    phase.c
- *   weighting/...    what the method learns, with its optimizer state
+ *   weighting/...    what the method learns, with its optimizer state; memory: what it keeps beside
+ * (weighting_priv.h)
  *
  * "stage" comes first: its position says which recipe, rows and store the others belong to. */
 #include <stdlib.h>
@@ -99,6 +100,8 @@ static berth_status weighting_pieces(void *user, struct checkpoint_pieces *p) {
     const struct berth_trainer *t = user;
     const struct weighting *w = &t->weighting;
     int64_t n = (int64_t)w->task_count;
+    if (w->memory_count > 0)
+        BERTH_TRY(checkpoint_piece(p, "memory", BERTH_H5_F64, (int64_t)w->memory_count, w->memory));
     if (!w->kind->learns) return BERTH_OK;
     BERTH_TRY(checkpoint_piece(p, "steps", BERTH_H5_I64, n, w->steps));
     BERTH_TRY(checkpoint_piece_device(p, "values", n, w->values));

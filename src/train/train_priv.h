@@ -3,55 +3,16 @@
  *     trainer        everything of one run; trainer.c makes it, loop.c runs it
  *     recipe         what the configuration says of a run, as numbers
  *     run_state      what, beside parameters and moments, a run is between two steps; a checkpoint holds all of
- * *     weighting      from what a step holds of each task to each task's factor run_folder     the folder:
- * lock, config.yaml, log.txt, metrics.jsonl record         what is told of a run: to the observer, the log and
- * the metrics
+ *     weighting      from what a step holds of each task to each task's factor: weighting_priv.h
+ *     run_folder     the folder: lock, config.yaml, log.txt, metrics.jsonl
+ *     record         what is told of a run: to the observer, the log and the metrics
  */
 #ifndef BERTH_TRAIN_PRIV_H
 #define BERTH_TRAIN_PRIV_H
 
 #include "berth/h5.h"
-#include "berth/train.h"
-
-/* ---- weighting.c: w_t of the loss of a step, sum over tasks of share_t (w_t m_t + r_t) */
-struct weighting_step {
-    const bool *active;      /* [task_count] the step holds labelled items of the task */
-    const double *share;     /* [task_count] */
-    const double *task_loss; /* [task_count] m_t of this step; only once it is known (learn) */
-};
-struct weighting {
-    const struct weighting_kind *kind;
-    size_t task_count;
-    double *fixed;                    /* [task_count] the configuration's tasks.NAME.weight */
-    double lr;                        /* peak rate of what a method learns */
-    struct berth_optimizer optimizer; /* the run's */
-    struct berth_device *device; /* borrowed; of the buffers below, which are NULL where nothing is learnt */
-    float *values, *gradients, *state[2], *one; /* [task_count], one: [1]; device memory */
-    float *host;                                /* [task_count] the values */
-    int64_t *steps;                             /* [task_count] */
-};
-struct weighting_kind {
-    const char *name; /* weighting.method */
-    bool takes_fixed; /* tasks.NAME.weight belongs to it */
-    bool learns;      /* one value a task, trained with the optimizer */
-    double first;     /* its first value */
-    void (*weights)(const struct weighting *w, const struct weighting_step *step,
-                    double *out /* [task_count] */);
-    /* (optional: learns) r_t at a value, and the gradient of the step's loss with respect to it */
-    double (*term)(double value);
-    double (*slope)(double value, double task_loss);
-};
-/* Reads weighting.* and tasks.*.weight in the order of the configuration's tasks. */
-berth_status weighting_init(struct weighting *w, const struct berth_config *c,
-                            const struct berth_optimizer *optimizer, struct berth_device *dev) BERTH_CHECKED;
-void weighting_deinit(struct weighting *w);
-/* What the terms r_t add to the step's loss. */
-double weighting_terms(const struct weighting *w, const struct weighting_step *step);
-/* One optimizer step of what is learnt, for the active tasks; factor: the schedule's. */
-berth_status weighting_learn(struct weighting *w, const struct weighting_step *step,
-                             double factor) BERTH_CHECKED;
-/* After the values were replaced in device memory. */
-berth_status weighting_restored(struct weighting *w) BERTH_CHECKED;
+#include "berth/task_gradients.h"
+#include "train/weighting_priv.h"
 
 /* ---- optimizer.c: one step of `n` neighbours; t: their step count, this step included */
 berth_status optimizer_apply(struct berth_device *dev, const struct berth_optimizer *o, float *p,
@@ -178,18 +139,22 @@ struct berth_trainer {
     struct berth_feeder *feeder;
     struct berth_store *store;
     struct weighting weighting;
-    bool *frozen;      /* [parameter_count] at the point at hand */
-    uint64_t *digests; /* [parameter_count] of the frozen ones, as they were when they froze; 0: trained */
-    size_t task_count; /* tasks of the configuration = heads of the model, same order */
+    struct berth_task_gradients
+        *split;           /* each task's gradients, where the weighting asks for them; NULL: not made yet */
+    double *gram;         /* [task_count, task_count] their products in the step at hand */
+    double *coefficients; /* [task_count] what the weighting made of them */
+    bool *frozen;         /* [parameter_count] at the point at hand */
+    uint64_t *digests;    /* [parameter_count] of the frozen ones, as they were when they froze; 0: trained */
+    size_t task_count;    /* tasks of the configuration = heads of the model, same order */
     const char **task_names;
-    bool *active;       /* [task_count + 1] what takes part in the step at hand: 0 anything, i+1 task i */
-    bool *owners;       /* [task_count + 1] whose parameters: 0 the backbone's, i+1 head i's, which tasks may share */
-    double *weights;    /* [task_count] w_t of the step at hand */
-    double *share;      /* [task_count] */
-    int64_t *items;     /* [task_count] labelled items of the step at hand */
-    double *task_loss;  /* [task_count] m_t of the step at hand; NaN: absent */
-    float *losses;      /* [task_count] device memory: the sums behind m_t */
-    float *host_losses; /* [task_count] */
+    bool *active; /* [task_count + 1] what takes part in the step at hand: 0 anything, i+1 task i */
+    bool *owners; /* [task_count + 1] whose parameters: 0 the backbone's, i+1 head i's, which tasks may share */
+    double *weights;              /* [task_count] w_t of the step at hand */
+    double *share;                /* [task_count] */
+    int64_t *items;               /* [task_count] labelled items of the step at hand */
+    double *task_loss;            /* [task_count] m_t of the step at hand; NaN: absent */
+    float *losses;                /* [task_count] device memory: the sums behind m_t */
+    float *host_losses;           /* [task_count] */
     struct berth_tensor **logits; /* [task_count] of the batch at hand; NULL: head not run */
     double loss, lr, grad_norm;   /* of the step at hand */
     int64_t epoch, epoch_steps;   /* where the feeder stands, and how long that epoch is */
@@ -244,6 +209,7 @@ berth_status plan_add_parameters(struct berth_str *s, const struct berth_trainer
 
 /* ---- plan_sizes.c */
 struct plan_sizes {                                  /* bytes */
+    int64_t task_gradients;                          /* device memory: of each task by itself */
     int64_t values, gradients, state, average, step; /* device memory; step: activations and their gradients */
     int64_t snapshot;                                /* host memory in which a checkpoint waits for the disk */
     int64_t checkpoint, model;                       /* files */
@@ -280,7 +246,22 @@ bool position_due(const struct berth_trainer *t, struct berth_duration every, do
  * Without such a checkpoint BERTH_E_NUMERIC. */
 berth_status rewind_parameters(struct berth_trainer *t) BERTH_CHECKED;
 
+/* ---- task_walk.c: gradients of each task, for weightings that ask for them; else nothing happens */
+berth_status task_walk_begin(struct berth_trainer *t) BERTH_CHECKED; /* of a step */
+/* The batch that is passed through the model instead, and where its gradients go. */
+berth_status task_walk_batch(struct berth_trainer *t, const struct berth_batch **batch,
+                             struct berth_forward_options *options) BERTH_CHECKED;
+berth_status task_walk_after(struct berth_trainer *t) BERTH_CHECKED; /* a batch's backward */
+/* After the step's batches: the products, and the shared parameters' gradient as the weighting wants it. */
+berth_status task_walk_end(struct berth_trainer *t) BERTH_CHECKED;
+/* Before the store is laid out anew. */
+void task_walk_forget(struct berth_trainer *t);
+/* A stage's weighting asks for gradients of what it does not train: BERTH_E_USAGE. */
+berth_status task_walk_check(const struct berth_trainer *t, size_t stage,
+                             const struct weighting *w) BERTH_CHECKED;
+
 /* ---- the step: zero, forward, backward, check, optimizer */
+struct weighting_step weighting_step_of(const struct berth_trainer *t);
 berth_status train_step(struct berth_trainer *t) BERTH_CHECKED;
 
 /* ---- inputs.c: what a run is made from beside its configuration */
@@ -413,12 +394,13 @@ const char *scores_metric_name(const char *name);
 bool scores_lower_is_better(const char *metric);
 
 /* ---- head_config.c */
-/* A task's head as the configuration describes it: views of the data's texts and labels; class weights, where there are,
- * in `weights` [K], which is the caller's. */
+/* A task's head as the configuration describes it: views of the data's texts and labels; class weights, where
+ * there are, in `weights` [K], which is the caller's. */
 berth_status head_from_config(struct berth_head *head, float *weights, const struct berth_model *m,
-                              const struct berth_config *c, const struct berth_data *data, size_t index) BERTH_CHECKED;
-/* Where tasks share heads: all tasks, those of one head with the labels of all of them (or those of the known head).
- * *out NULL: no task shares. Owned by the caller. */
+                              const struct berth_config *c, const struct berth_data *data,
+                              size_t index) BERTH_CHECKED;
+/* Where tasks share heads: all tasks, those of one head with the labels of all of them (or those of the known
+ * head). *out NULL: no task shares. Owned by the caller. */
 berth_status shared_tasks(struct berth_task **out, const struct berth_config *c, const struct berth_data *data,
                           const struct berth_task *known, size_t known_count) BERTH_CHECKED;
 void shared_tasks_free(struct berth_task *tasks, size_t count);

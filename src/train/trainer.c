@@ -22,6 +22,8 @@ static berth_status allocate_state(struct berth_trainer *t) {
     BERTH_TRY(berth_calloc(&t->items, n, sizeof *t->items));
     BERTH_TRY(berth_calloc(&t->task_loss, n, sizeof *t->task_loss));
     BERTH_TRY(berth_calloc(&t->host_losses, n, sizeof *t->host_losses));
+    BERTH_TRY(berth_calloc(&t->gram, n * n, sizeof *t->gram));
+    BERTH_TRY(berth_calloc(&t->coefficients, n, sizeof *t->coefficients));
     BERTH_TRY(berth_calloc(&t->logits, n, sizeof *t->logits));
     BERTH_TRY(berth_calloc(&t->frozen, (size_t)t->model->parameter_count, sizeof *t->frozen));
     BERTH_TRY(berth_calloc(&t->digests, (size_t)t->model->parameter_count, sizeof *t->digests));
@@ -126,6 +128,8 @@ void berth_trainer_free(struct berth_trainer *t) {
     free(t->items);
     free(t->task_loss);
     free(t->host_losses);
+    free(t->gram);
+    free(t->coefficients);
     free(t->logits);
     free(t->frozen);
     free(t->digests);
@@ -134,6 +138,7 @@ void berth_trainer_free(struct berth_trainer *t) {
     free(t->state.window.task_steps);
     free(t->task_names);
     if (t->losses != NULL) berth_device_free(t->device, t->losses, t->task_count * sizeof *t->losses);
+    task_walk_forget(t);
     berth_tape_free(t->tape);
     berth_feeder_free(t->feeder);
     berth_store_free(t->store);

@@ -1,53 +1,29 @@
-/* weighting.c: the factor of each task's loss in a step: sum over tasks of share_t (w_t m_t + r_t).
+/* weighting.c: the methods, and what they share: settings, values that are learnt, memory.
  *
- *     fixed         w = tasks.NAME.weight, r = 0
- *     equal         w = 1, r = 0
- *     uncertainty   w = 1 / (2 exp(s_t)), r = s_t / 2      Kendall et al., arXiv 1705.07115, with s the
- * logarithm of the variance, as LibMTL's UW has it: s starts at -0.5 and is learnt with the run's optimizer;
- *                   d/ds = share_t (1/2 - m_t / (2 exp(s_t))), so s tends to log m_t
- *
- * To add a method: its functions and a row in `kinds`, and its word in the choices of weighting.method
- * (config_keys.c). What a method learns is one value a task, in device memory with optimizer state like any
- * parameter; the part "weighting" of a checkpoint holds it (state_parts.c). */
-#include <math.h>
+ * To add a method: src/train/weight_NAME.c, its row in `kinds` and its name in weighting_priv.h, its word in
+ * the choices of weighting.method (config_keys.c), a test against its formula in tests/train/test_weighting.c.
+ */
 #include <stdlib.h>
 #include <string.h>
 
 #include "train/train_priv.h"
 
-static void fixed_weights(const struct weighting *w, const struct weighting_step *step, double *out) {
-    for (size_t i = 0; i < w->task_count; i++)
-        out[i] = step->active[i] ? w->fixed[i] : 0.0;
-}
-
-static void equal_weights(const struct weighting *w, const struct weighting_step *step, double *out) {
-    for (size_t i = 0; i < w->task_count; i++)
-        out[i] = step->active[i] ? 1.0 : 0.0;
-}
-
-static void uncertainty_weights(const struct weighting *w, const struct weighting_step *step, double *out) {
-    for (size_t i = 0; i < w->task_count; i++)
-        out[i] = step->active[i] ? exp(-(double)w->host[i]) / 2.0 : 0.0;
-}
-
-static double uncertainty_term(double s) {
-    return s / 2.0;
-}
-
-static double uncertainty_slope(double s, double task_loss) {
-    return (1.0 - task_loss * exp(-s)) / 2.0;
-}
-
-static const struct weighting_kind kinds[] = {
-    {.name = "fixed", .takes_fixed = true, .weights = fixed_weights},
-    {.name = "equal", .weights = equal_weights},
-    {.name = "uncertainty",
-     .learns = true,
-     .first = -0.5,
-     .weights = uncertainty_weights,
-     .term = uncertainty_term,
-     .slope = uncertainty_slope},
+static const struct weighting_kind *const kinds[] = {
+    &weighting_fixed, &weighting_equal,    &weighting_uncertainty,
+    &weighting_dwa,   &weighting_gradnorm, &weighting_pcgrad,
 };
+
+static const struct weighting_kind *find(const char *method) {
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strcmp(kinds[i]->name, method) == 0) return kinds[i];
+    }
+    BERTH_ASSERT_MSG(false, "weighting.method '%s' has no row", method);
+    return NULL;
+}
+
+bool weighting_needs_gradients(const struct berth_config *c) {
+    return find(berth_config_string(c, "weighting.method"))->gradients;
+}
 
 static berth_status make_learnt(struct weighting *w) {
     size_t bytes = w->task_count * sizeof(float);
@@ -66,27 +42,55 @@ static berth_status make_learnt(struct weighting *w) {
     return berth_device_upload(w->device, w->values, w->host, bytes);
 }
 
-berth_status weighting_init(struct weighting *w, const struct berth_config *c,
-                            const struct berth_optimizer *optimizer, struct berth_device *dev) {
-    const char *method = berth_config_string(c, "weighting.method");
-    memset(w, 0, sizeof *w);
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (strcmp(kinds[i].name, method) == 0) w->kind = &kinds[i];
-    }
-    BERTH_ASSERT_MSG(w->kind != NULL, "weighting.method '%s' has no row", method);
-    w->optimizer = *optimizer;
-    w->device = dev;
-    w->lr = berth_config_number(c, "weighting.rate");
-    w->task_count = berth_config_count(c, "tasks");
-    BERTH_TRY(berth_calloc(&w->fixed, w->task_count, sizeof *w->fixed));
+/* What cannot go together, each in one line. */
+static berth_status check_settings(const struct weighting *w, const struct berth_config *c) {
+    const char *method = w->kind->name;
     for (size_t i = 0; i < w->task_count; i++) {
         char path[128];
         snprintf(path, sizeof path, "tasks.%s.weight", berth_config_name(c, "tasks", i));
-        w->fixed[i] = berth_config_number(c, path);
         if (w->fixed[i] != 1.0 && !w->kind->takes_fixed)
             return berth_config_fail(c, path, "%g: weights belong to weighting.method fixed; '%s' sets its own",
                                      w->fixed[i], method);
     }
+    if (w->kind->gradients && strcmp(berth_config_string(c, "sampling.mix"), "step") == 0)
+        return berth_config_fail(
+            c, "sampling.mix",
+            "step: a step of one task has nothing for weighting.method %s to balance: batch or all", method);
+    if (w->kind->combine != NULL && w->representation)
+        return berth_config_fail(
+            c, "weighting.gradients",
+            "representation: weighting.method %s puts the shared parameters' gradients together: "
+            "parameters",
+            method);
+    return BERTH_OK;
+}
+
+berth_status weighting_init(struct weighting *w, const struct berth_config *c,
+                            const struct berth_optimizer *optimizer, const bool *trained,
+                            struct berth_device *dev) {
+    const char *method = berth_config_string(c, "weighting.method");
+    memset(w, 0, sizeof *w);
+    w->kind = find(method);
+    w->optimizer = *optimizer;
+    w->device = dev;
+    w->lr = berth_config_number(c, "weighting.rate");
+    w->temperature = berth_config_number(c, "weighting.temperature");
+    w->alpha = berth_config_number(c, "weighting.alpha");
+    w->window = berth_config_int(c, "weighting.window");
+    w->representation = strcmp(berth_config_string(c, "weighting.gradients"), "representation") == 0;
+    w->task_count = berth_config_count(c, "tasks");
+    w->memory_count = w->kind->memory + w->kind->memory_a_task * w->task_count;
+    BERTH_TRY(berth_calloc(&w->fixed, w->task_count, sizeof *w->fixed));
+    BERTH_TRY(berth_calloc(&w->trained, w->task_count, sizeof *w->trained));
+    BERTH_TRY(berth_calloc(&w->scratch, w->task_count, sizeof *w->scratch));
+    BERTH_TRY(berth_calloc(&w->order, w->task_count, sizeof *w->order));
+    if (w->memory_count > 0) BERTH_TRY(berth_calloc(&w->memory, w->memory_count, sizeof *w->memory));
+    for (size_t i = 0; i < w->task_count; i++) {
+        w->fixed[i] = berth_config_number_f(c, "tasks.%s.weight", berth_config_name(c, "tasks", i));
+        w->trained[i] = trained[i];
+        w->trained_count += trained[i];
+    }
+    BERTH_TRY(check_settings(w, c));
     return w->kind->learns ? make_learnt(w) : BERTH_OK;
 }
 
@@ -97,25 +101,28 @@ void weighting_deinit(struct weighting *w) {
         if (buffers[i] != NULL) berth_device_free(w->device, buffers[i], bytes);
     if (w->one != NULL) berth_device_free(w->device, w->one, sizeof *w->one);
     free(w->fixed);
+    free(w->trained);
     free(w->host);
     free(w->steps);
+    free(w->memory);
+    free(w->scratch);
+    free(w->order);
     memset(w, 0, sizeof *w);
 }
 
 double weighting_terms(const struct weighting *w, const struct weighting_step *step) {
     double sum = 0;
-    for (size_t i = 0; w->kind->learns && i < w->task_count; i++)
+    for (size_t i = 0; w->kind->term != NULL && i < w->task_count; i++)
         if (step->active[i]) sum += step->share[i] * w->kind->term((double)w->host[i]);
     return sum;
 }
 
-berth_status weighting_learn(struct weighting *w, const struct weighting_step *step, double factor) {
-    size_t bytes = w->task_count * sizeof(float);
-    if (!w->kind->learns) return BERTH_OK;
-    for (size_t i = 0; i < w->task_count; i++) {
-        double slope = step->active[i] ? w->kind->slope((double)w->host[i], step->task_loss[i]) : 0.0;
-        w->host[i] = (float)(step->active[i] ? step->share[i] * slope : 0.0); /* the values come back below */
-    }
+/* One step of the values of the active tasks. */
+static berth_status step_values(struct weighting *w, const struct weighting_step *step, double factor) {
+    const size_t bytes = w->task_count * sizeof(float);
+    w->kind->slopes(w, step, w->scratch);
+    for (size_t i = 0; i < w->task_count; i++)
+        w->host[i] = (float)(step->active[i] ? w->scratch[i] : 0.0); /* the values come back below */
     BERTH_TRY(berth_device_upload(w->device, w->gradients, w->host, bytes));
     for (size_t i = 0; i < w->task_count; i++) {
         if (!step->active[i]) continue;
@@ -123,7 +130,16 @@ berth_status weighting_learn(struct weighting *w, const struct weighting_step *s
         BERTH_TRY(optimizer_apply(w->device, &w->optimizer, w->values + i, state, w->gradients + i, w->one, 1,
                                   w->lr * factor, 0.0, ++w->steps[i]));
     }
-    return weighting_restored(w);
+    BERTH_TRY(weighting_restored(w));
+    if (w->kind->settle == NULL) return BERTH_OK;
+    w->kind->settle(w, w->host);
+    return berth_device_upload(w->device, w->values, w->host, bytes);
+}
+
+berth_status weighting_learn(struct weighting *w, const struct weighting_step *step, double factor) {
+    if (w->kind->learns) BERTH_TRY(step_values(w, step, factor));
+    if (w->kind->remember != NULL) w->kind->remember(w, step);
+    return BERTH_OK;
 }
 
 berth_status weighting_restored(struct weighting *w) {

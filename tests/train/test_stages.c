@@ -82,6 +82,22 @@ static void test_resume_with_learnt_weights(void **state) {
                                         "train.optimizer=lion", "sampling.mix=step", NULL});
 }
 
+/* What each method remembers, in phases, over stages, with accumulation. */
+static void test_resume_with_gradients_of_tasks(void **state) {
+    struct world *w = *state;
+    check_resumes(w, "dwa", (const char *const[]){"weighting.method=dwa", "weighting.window=2", NULL});
+    check_resumes(w, "gradnorm",
+                  (const char *const[]){"weighting.method=gradnorm", "weighting.rate=0.05",
+                                        "train.accumulate=2", "freeze=[{select: layers.0, until: 3 steps}]",
+                                        NULL});
+    check_resumes(w, "representation",
+                  (const char *const[]){"weighting.method=gradnorm", "weighting.gradients=representation",
+                                        "weighting.rate=0.05", "train.optimizer=sgd", NULL});
+    check_resumes(w, "pcgrad",
+                  (const char *const[]){"weighting.method=pcgrad", "sampling.mix=all",
+                                        "freeze=[{select: embeddings, until: 5 steps}]", NULL});
+}
+
 /* ---- what a phase does */
 
 static bool is_same(const struct berth_model *m, const float *before, const char *prefix) {
@@ -450,6 +466,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resume_over_phases),
         cmocka_unit_test(test_resume_over_stages),
+        cmocka_unit_test(test_resume_with_gradients_of_tasks),
         cmocka_unit_test(test_resume_with_learnt_weights),
         cmocka_unit_test(test_thaw_and_freeze),
         cmocka_unit_test(test_frozen_digest),
