@@ -133,6 +133,7 @@ struct berth_model {
     size_t scratch_capacity;
     struct berth_tensor **pooled; /* private: [head_count] */
     struct berth_tensor **layers; /* private: [layers + 1] hidden states of the pass at hand that heads read */
+    struct model_pass *pass; /* private: the pass at hand, for layers that are computed again */
     struct berth_task_gradients *split; /* private: of the pass at hand; NULL: gradients of all tasks in one */
     struct berth_tensor **tables; /* private: [3 head_count] a crf's parameters in the pass at hand */
     int32_t *pairs;               /* private: sequences of a pass that are compared */
@@ -201,6 +202,8 @@ struct berth_forward_options {
     const bool *wanted;   /* [head_count] NULL: all heads that have items */
     struct berth_task_gradients *task_gradients; /* NULL: gradients of all tasks in one; else the batch is its arranged
                                                     one (task_gradients.h) */
+    bool recompute;       /* of the layers that are trained, all but the highest keep their input alone and are computed
+                             again in backward, to the same bits: options' arrays and the batch live until then */
     bool same_values;     /* the model's values have not changed since its last pass (bf16: nothing is converted) */
 };
 /* Runs the backbone once over the batch and every wanted head that has items; batch->items[i] belongs to head i.

@@ -94,6 +94,15 @@ void berth_tape_parameter_split(struct berth_tensor *parameter, int64_t stride);
 berth_status berth_op_tap(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
                           float *gradient) BERTH_CHECKED;
 
+/* ---- computing again instead of keeping. run computes y from x by operations of the tape; in forward nothing of it is
+ * kept but x, in backward it runs once more, recorded. It must do the same both times (user, and all that it reads,
+ * live until the walk back is done), use no other tensor that needs a gradient but parameters and x, and may drop x.
+ * trains: it has parameters with a gradient; without, and with an x that needs none, it runs once and that is all. The
+ * same bits as without: what is computed, and the order of every sum, are the same. */
+typedef berth_status berth_segment_run(void *user, struct berth_tensor *x, struct berth_tensor **y);
+berth_status berth_op_segment(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x, bool trains,
+                              berth_segment_run *run, void *user) BERTH_CHECKED;
+
 /* ---- dropout of a step: which mask. rate 0 means none. */
 struct berth_tape_dropout {
     float rate;

@@ -332,6 +332,10 @@ const struct berth_key berth_config_keys[] = {
      .unit = "parts",
      .help = "Splits the batch of a step into this many parts whose gradients are added: less memory, "
              "the same mean."},
+    {.path = "train.recompute", .type = BERTH_KEY_CHOICE, ANY, .choices = "none|layers", .default_value = "none",
+     .unit = "",
+     .help = "layers: of each trained layer but the highest only the input is kept, and the layer is computed again in the "
+             "backward pass: less memory for long sequences, about a quarter more work, the same bits."},
     {.path = "train.optimizer", .type = BERTH_KEY_CHOICE, ANY, .choices = "adamw|sgd|lion",
      .default_value = "adamw", .unit = "",
      .help = "adamw: Adam with decoupled weight decay. sgd: with momentum; its decay is added to the gradient. "

@@ -225,9 +225,51 @@ static berth_status refresh_half(const struct forward_run *run) {
                                     BERTH_F32, m->device->stream));
 }
 
+/* One layer; in backward again, where its activations were not kept. */
+static berth_status run_layer(void *user, struct berth_tensor *x, struct berth_tensor **out) {
+    const struct layer_call *call = user;
+    struct forward_run *run = &call->pass->run;
+    struct berth_tensor *attended = NULL;
+    BERTH_ASSERT_MSG(call->pass->number == run->m->backbone_passes, "layer %d of a pass that is over",
+                     call->layer);
+    BERTH_TRY(attention(run, x, call->first, call->layer, &attended));
+    return feed_forward(run, attended, call->first, call->layer, out);
+}
+
+static bool layer_trains(const struct forward_run *run, int first) {
+    for (int i = 0; i < LAYER_PARAMETERS; i++)
+        if (gradient_of(run, first + i) != NULL) return true;
+    return false;
+}
+
+/* A copy of the pass that stays until the next one. */
+static berth_status keep_pass(const struct forward_run *run) {
+    struct berth_model *m = run->m;
+    const size_t bytes = sizeof *m->pass + (size_t)m->config.layers * sizeof *m->pass->layers;
+    if (m->pass == NULL) BERTH_TRY(berth_calloc(&m->pass, 1, bytes));
+    m->pass->number = m->backbone_passes;
+    m->pass->run = *run;
+    m->pass->options = *run->options;
+    m->pass->run.options = &m->pass->options;
+    return BERTH_OK;
+}
+
+/* The highest layer is always kept: its activations are the first that backward asks for. */
+static berth_status encoder_layer(struct forward_run *run, struct berth_tensor *x, int index, int first,
+                                  struct berth_tensor **out) {
+    struct model_pass *pass = run->m->pass;
+    struct berth_tensor *attended = NULL;
+    if (run->options->recompute && index + 1 < run->layers) {
+        pass->layers[index] = (struct layer_call){pass, index, first};
+        return berth_op_segment(run->tape, out, x, layer_trains(run, first), run_layer, &pass->layers[index]);
+    }
+    BERTH_TRY(attention(run, x, first, index, &attended));
+    return feed_forward(run, attended, first, index, out);
+}
+
 berth_status forward_backbone(struct forward_run *run, struct berth_tensor **hidden) {
     struct berth_model *m = run->m;
-    struct berth_tensor *x = NULL, *attended = NULL;
+    struct berth_tensor *x = NULL;
     int first = m->config.segments > 0 ? 5 : 4; /* parameters of the embeddings */
     run->m->backbone_passes++;
     BERTH_TRY(embeddings(run, &x));
@@ -237,11 +279,11 @@ berth_status forward_backbone(struct forward_run *run, struct berth_tensor **hid
         BERTH_TRY(berth_op_cast(run->tape, &x, below, BERTH_BF16));
         if (!run->keeps) berth_tape_drop(run->tape, below);
     }
-    for (int layer = 0; layer < run->layers; layer++, first += LAYER_PARAMETERS) {
-        BERTH_ASSERT_EQ(m->parameters[first].stage, layer + 1);
-        BERTH_TRY(attention(run, x, first, layer, &attended));
-        BERTH_TRY(feed_forward(run, attended, first, layer, &x));
-        BERTH_TRY(keep_layer(run, layer + 1, x));
+    if (run->options->recompute) BERTH_TRY(keep_pass(run));
+    for (int i = 0; i < run->layers; i++, first += LAYER_PARAMETERS) {
+        BERTH_ASSERT_EQ(m->parameters[first].stage, i + 1);
+        BERTH_TRY(encoder_layer(run, x, i, first, &x));
+        BERTH_TRY(keep_layer(run, i + 1, x));
     }
     *hidden = x;
     if (!in_half(run)) return BERTH_OK;

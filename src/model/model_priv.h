@@ -178,6 +178,17 @@ struct forward_run {
     int layers; /* of the backbone that this pass runs: up to the highest that is read */
     bool keeps; /* m->layers are filled: heads read more than the last layer */
 };
+/* What layers that are computed again in backward find of their pass. */
+struct layer_call {
+    struct model_pass *pass;
+    int layer, first; /* index of its first parameter */
+};
+struct model_pass {
+    int64_t number; /* m->backbone_passes of it */
+    struct forward_run run;
+    struct berth_forward_options options;
+    struct layer_call layers[]; /* [L] */
+};
 berth_status forward_begin(struct forward_run *run) BERTH_CHECKED;
 berth_status forward_backbone(struct forward_run *run, struct berth_tensor **hidden) BERTH_CHECKED;
 berth_status forward_parameter(struct forward_run *run, int parameter, struct berth_tensor **out) BERTH_CHECKED;

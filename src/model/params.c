@@ -189,6 +189,7 @@ void berth_model_free(struct berth_model *m) {
     free(m->layers);
     free(m->tables);
     free(m->pairs);
+    free(m->pass);
     model_pending_free(m->pending);
     berth_model_config_deinit(&m->config);
     free(m);

@@ -27,11 +27,11 @@ static berth_status walk(struct berth_tape *tape) {
     tape->recording = false;
     tape->walked = true;
     while (tape->node_count > 0) {
-        struct tape_node *node = &tape->nodes[tape->node_count - 1];
-        if (node->out->grad_written && tensor_count(node->out) > 0)
-            BERTH_TRY_CTX(node_backward(tape, node), "backward of %s", tape_op_name(node->op));
-        tape_release(tape, node);
-        tape->node_count--;
+        struct tape_node node =
+            tape->nodes[--tape->node_count]; /* off the record: a segment puts others in its place */
+        if (node.out->grad_written && tensor_count(node.out) > 0)
+            BERTH_TRY_CTX(node_backward(tape, &node), "backward of %s", tape_op_name(node.op));
+        tape_release(tape, &node);
     }
     return BERTH_OK;
 }

@@ -18,6 +18,7 @@
 #define TAPE_OP_MAP(X)                                                                                         \
     X(EMBEDDING, embedding)                                                                                    \
     X(LINEAR, linear)                                                                                          \
+    X(SEGMENT, segment)                                                                                        \
     X(TAP, tap)                                                                                                \
     X(CAST, cast)                                                                                              \
     X(BIAS_ACT, bias_act)                                                                                      \

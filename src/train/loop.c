@@ -65,6 +65,7 @@ static berth_status run_batch(struct berth_trainer *t, const struct berth_batch 
     struct berth_forward_options options = {
         .training = true,
         .frozen_dropout = t->recipe.frozen_dropout,
+        .recompute = t->recipe.recompute,
         .seed = t->recipe.seed,
         .step = (uint32_t)t->state.step,
         .gradients = t->store->gradients,

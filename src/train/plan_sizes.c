@@ -7,8 +7,8 @@
  * what a trained layer keeps for its backward pass, T (8H + 2F + A + 4) floats (query, key, value and
  *                        attention's output 4H, two norms' inputs and outputs 4H, both sides of the activation
  * 2F), the layer at work with its gradients, T (8H + 3F), and the heads' logits three times. Where no layer of
- * the encoder is trained only one layer is at work. snapshot             a checkpoint waits in memory for the
- * disk: as large as its file
+ * the encoder is trained only one layer is at work. train.recompute: a trained layer but the highest keeps its
+ * input alone, T H snapshot             a checkpoint waits in memory for the disk: as large as its file
  *
  * Against the device's own count of its peak this was within a quarter on the models of the tests. Data lie in
  * files that are mapped, and the program and its libraries take some 100 MB more. */
@@ -71,8 +71,10 @@ static int64_t step_floats(const struct berth_trainer *t, const struct stage *s,
     int64_t first = lowest > 0 ? lowest - 1 : 0, kept = first < c->layers ? c->layers - first : 0;
     for (int i = 0; i < t->model->head_count; i++)
         if (s->tasks[i]) classes += (int64_t)t->model->heads[i].task.labels.count;
-    return tokens * (kept * (8 * c->hidden + 2 * c->intermediate + c->heads + 4) + 8 * c->hidden +
-                     3 * c->intermediate + 3 * classes);
+    const int64_t inputs =
+        s->recipe.recompute && kept > 1 ? kept - 1 : 0; /* layers of which only the input is kept */
+    return tokens * ((kept - inputs) * (8 * c->hidden + 2 * c->intermediate + c->heads + 4) +
+                     inputs * c->hidden + 8 * c->hidden + 3 * c->intermediate + 3 * classes);
 }
 
 static int64_t largest(int64_t a, int64_t b) {

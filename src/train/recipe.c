@@ -93,6 +93,7 @@ berth_status recipe_read(struct recipe *r, const struct berth_config *c) {
     memset(r, 0, sizeof *r);
     r->seed = (uint64_t)berth_config_int(c, "seed");
     r->frozen_dropout = berth_config_bool(c, "frozen_dropout");
+    r->recompute = strcmp(berth_config_string(c, "train.recompute"), "layers") == 0;
     read_optimizer(r, c);
     r->keep = berth_config_int(c, "checkpoint.keep");
     r->keep_every = berth_config_int(c, "checkpoint.keep_every");

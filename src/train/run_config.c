@@ -20,6 +20,7 @@ static const char *const same_result[] = {
     "checkpoint.keep_every=0",
     "checkpoint.best=true",
     "deterministic=on",
+    "train.recompute=none",
     "log.tensorboard=true",
     "device=auto", /* a checkpoint moves between devices; results agree within rounding, not to the bit */
 };

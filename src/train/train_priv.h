@@ -42,7 +42,7 @@ const struct freeze_rule *freeze_rule_of(const struct freeze *f, int parameter);
 enum on_nan { ON_NAN_STOP, ON_NAN_SKIP, ON_NAN_REWIND };
 struct recipe {
     uint64_t seed;
-    bool frozen_dropout;
+    bool frozen_dropout, recompute;
     struct berth_optimizer optimizer;
     double lr, head_lr, layer_decay, weight_decay;
     struct berth_schedule schedule;

@@ -441,7 +441,7 @@ static void check_sizes(struct world *w, const char *run, const char *freeze, co
     assert_done(plan_sizes_estimate(&s, r.trainer));
     assert_done(berth_trainer_start(r.trainer, false));
     assert_done(berth_trainer_run(r.trainer));
-    double expected = (double)(s.values + s.gradients + s.state + s.average + s.step);
+    double expected = (double)(s.values + s.gradients + s.state + s.average + s.step + s.task_gradients);
     double peak =
         (double)r.trainer->device->bytes_peak - (double)s.values; /* of the best model, loaded for test */
     assert_done(berth_file_read(&data, &bytes, r.trainer->checkpoint));
@@ -460,6 +460,8 @@ static void test_expected_sizes(void **state) {
     check_sizes(*state, "sizes", "freeze=[]", "train.ema=0.9");
     check_sizes(*state, "sizes_frozen", "freeze=[{select: embeddings}, {select: layers.0-1}]",
                 "train.optimizer=sgd");
+    check_sizes(*state, "sizes_recompute", "train.recompute=layers", "train.optimizer=sgd");
+    check_sizes(*state, "sizes_by_task", "weighting.method=pcgrad", "train.optimizer=sgd");
 }
 
 int main(void) {

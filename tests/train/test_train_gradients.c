@@ -146,8 +146,33 @@ static void test_gradient_is_of_the_reported_loss(void **state) {
     free(gradients);
 }
 
+/* A run whose layers are computed again in backward ends with the same bits, with gradients by task as well. */
+static void test_recomputing_changes_no_bit(void **state) {
+    static const char *const methods[] = {"weighting.method=fixed", "weighting.method=pcgrad"};
+    for (int i = 0; i < 2; i++) {
+        char name[2][48];
+        for (int recompute = 0; recompute < 2; recompute++) {
+            snprintf(name[recompute], sizeof name[0], "recompute-%d-%d/best/model.safetensors", i, recompute);
+            char run[32];
+            snprintf(run, sizeof run, "recompute-%d-%d", i, recompute);
+            assert_done(run_whole(*state, run, false, 0, methods[i],
+                                  recompute ? "train.recompute=layers" : "train.recompute=none",
+                                  "train.accumulate=2", NULL));
+        }
+        assert_same_file(world_path(*state, name[0]), world_path(*state, name[1]));
+    }
+    /* so a run may go on without what it began with */
+    assert_int_equal(
+        run_whole(*state, "recompute-part", false, 5, "train.recompute=layers", "train.accumulate=2", NULL),
+        BERTH_E_STOPPED);
+    assert_done(run_whole(*state, "recompute-part", true, 0, "train.accumulate=2", NULL));
+    assert_same_file(world_path(*state, "recompute-0-0/best/model.safetensors"),
+                     world_path(*state, "recompute-part/best/model.safetensors"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_recomputing_changes_no_bit),
         cmocka_unit_test(test_accumulate_is_the_same_step),
         cmocka_unit_test(test_dropout_changes_the_gradient),
         cmocka_unit_test(test_loss_of_a_step),
