@@ -167,12 +167,17 @@ sampling.units.NAME.more
 sampling.units.NAME.balance
 weighting.method
 weighting.rate
+weighting.gradients
+weighting.alpha
+weighting.temperature
+weighting.window
 freeze
 train.epochs
 train.steps
 train.batch_size
 train.batch_tokens
 train.accumulate
+train.recompute
 train.optimizer
 train.lr
 train.head_lr
@@ -233,7 +238,9 @@ _berth_choices() { # KEY: the words it takes
     sampling.units.*.ratio_of) echo "own smallest largest" ;;
     sampling.units.*.fewer) echo "fresh fixed" ;;
     sampling.units.*.more) echo "repetition augmentation" ;;
-    weighting.method) echo "fixed equal uncertainty" ;;
+    weighting.method) echo "fixed equal uncertainty dwa gradnorm pcgrad" ;;
+    weighting.gradients) echo "parameters representation" ;;
+    train.recompute) echo "none layers" ;;
     train.optimizer) echo "adamw sgd lion" ;;
     train.nesterov) echo "true false" ;;
     train.schedule) echo "linear cosine constant inverse_sqrt polynomial" ;;
