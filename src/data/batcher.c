@@ -102,7 +102,7 @@ static berth_status find_row(struct feed *f) {
                                         .length = set->offset[row + 1] - first,
                                         .pair_at = set->pair_at ? set->pair_at[row] : 0,
                                         .negative_at = set->negative_at ? set->negative_at[row] : 0,
-                                        .word_token = set->word_token + word,
+                                        .word_token = set->word_token ? set->word_token + word : NULL,
                                         .word_count = set->word_offset[row + 1] - word};
     return BERTH_OK;
 }

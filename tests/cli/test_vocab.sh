@@ -97,6 +97,29 @@ exec 8>&-
 [ -z "$(ls -A "$tmp/temp")" ] || fail "left: $(ls -A "$tmp/temp")"
 [ ! -e "$tmp/killed" ] || fail "a folder of a training that did not end"
 
+say "a limit on the size of files that the temporary ones exceed"
+status=0
+(ulimit -f 100; exec "$berth" vocab "$tmp/many" --size 3000 --out "$tmp/limited" --memory 1MiB --temp "$tmp/temp") \
+    > "$out" 2> "$err" < /dev/null || status=$?
+[ "$status" = 1 ] || fail "exit status $status, expected 1"
+one_line "File too large"
+[ -z "$(ls -A "$tmp/temp")" ] && [ ! -e "$tmp/limited" ] || fail "something was left"
+
+say "a limit on memory that the words exceed, and their budget does not"
+awk 'BEGIN { for (i = 1; i <= 500000; i++) printf "%dx%d%s", i * 7919 % 1000003, i % 7, i % 9 ? " " : "\n" }' > "$tmp/more"
+under_limit() { # BUDGET
+    status=0
+    (ulimit -d 100000; OMP_NUM_THREADS=1 exec "$berth" vocab "$tmp/more" --size 500 --out "$tmp/bound" --memory "$1" --temp "$tmp/temp") \
+        > "$out" 2> "$err" < /dev/null || status=$?
+}
+if { (ulimit -d 100000; exec "$berth" tokenize "$tmp/one" "$tmp/plain"); } > /dev/null 2>&1; then
+    under_limit 4GiB
+    [ "$status" = 1 ] || fail "exit status $status with a budget beyond the limit, expected 1"
+    one_line "out of memory"
+    under_limit 16MiB
+    [ "$status" = 0 ] || fail "exit status $status with 16 MiB of budget, expected 0"
+fi # else: a sanitizer, which needs more than the limit by itself
+
 say "mistakes"
 wrong() { # STATUS TEXT ARGUMENTS...
     local status=$1 text=$2

@@ -140,7 +140,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments) {
     make_base(
         &bases[1],
         "data: {s: {format: tsv, header: false, train: long, text: 2, overflow: windows, stride: 2,\n"
-              "           separator: space}}\n"
+        "           separator: space}}\n"
         "tasks: {c: {type: classification, source: s, label: 0}, r: {type: regression, source: s, label: 1},\n"
         "        l: {type: multilabel, source: s, label: 3}}");
     make_base(&bases[2],
@@ -259,18 +259,25 @@ static void write_pack(const struct base *b, const struct part *parts) {
 
 /* ------------------------------------------------------------------ use */
 
-/* Sums what a batch refers to, so that each of it is read. */
-static int64_t read_batch(const struct berth_batch *batch, size_t tasks) {
-    int64_t sum = 0;
+/* What a batch refers to lies within it, and labels within their maps. */
+static void check_batch(const struct berth_batch *batch, const struct berth_data *d) {
+    FUZZ_CHECK(batch->cu_seqlens[batch->sequence_count] == batch->tokens_count);
     for (int64_t i = 0; i < batch->tokens_count; i++) {
         FUZZ_CHECK(batch->tokens[i] >= 0 && (size_t)batch->tokens[i] < berth_tokenizer_size(tokenizer));
-        sum += batch->positions[i] + batch->segments[i];
+        FUZZ_CHECK(batch->segments[i] == 0 || batch->segments[i] == 1);
+        FUZZ_CHECK(batch->positions[i] >= 0 && batch->positions[i] < MAX_LENGTH);
     }
-    FUZZ_CHECK(batch->cu_seqlens[batch->sequence_count] == batch->tokens_count);
-    for (size_t t = 0; t < tasks; t++)
-        for (int64_t k = 0; k < batch->items[t].count; k++)
-            sum += batch->items[t].index[k];
-    return sum;
+    for (size_t t = 0; t < berth_data_task_count(d); t++) {
+        const struct berth_task *task = berth_data_task(d, t);
+        const struct berth_items *items = &batch->items[t];
+        bool rows = task->kind == BERTH_TASK_TAGGING || task->kind == BERTH_TASK_MLM;
+        int64_t places = rows ? batch->tokens_count : batch->sequence_count;
+        size_t classes = task->kind == BERTH_TASK_MLM ? berth_tokenizer_size(tokenizer) : task->labels.count;
+        for (int64_t k = 0; k < items->count; k++) {
+            FUZZ_CHECK(items->index[k] >= 0 && items->index[k] < places);
+            FUZZ_CHECK(items->label[k] < 0 || classes == 0 || (size_t)items->label[k] < classes);
+        }
+    }
 }
 
 static void use_data(struct base *b) {
@@ -283,17 +290,16 @@ static void use_data(struct base *b) {
     int64_t steps = 0;
     if (fuzz_answer(berth_data_open(&d, b->config, tokenizer, NULL, 0, 1u << BERTH_TRAIN)) != BERTH_OK) return;
     FUZZ_CHECK(!berth_data_was_packed(d, 0, BERTH_TRAIN));
-    size_t tasks = berth_data_task_count(d);
     if (fuzz_answer(berth_feeder_create(&f, d, &options)) == BERTH_OK &&
         fuzz_answer(berth_feeder_epoch_steps(f, 0, &steps)) == BERTH_OK) {
         for (int64_t i = 0; i < steps && i < 64 && fuzz_answer(berth_feeder_next(f)) == BERTH_OK; i++)
             for (int k = 0; k < berth_feeder_batch_count(f); k++)
-                read_batch(berth_feeder_batch(f, k), tasks);
+                check_batch(berth_feeder_batch(f, k), d);
     }
     berth_feeder_free(f);
     if (fuzz_answer(berth_scan_create(&scan, d, 0, BERTH_TRAIN, 4)) == BERTH_OK)
         while (fuzz_answer(berth_scan_next(scan, &batch)) == BERTH_OK && batch != NULL)
-            read_batch(batch, tasks);
+            check_batch(batch, d);
     berth_scan_free(scan);
     berth_data_free(d);
 }

@@ -21,9 +21,17 @@ mkdir -p "$corpus"
 
 data=${BERTH_TEST_DATA:-}
 public=
+public_head() { # FILE: its first 2 KB
+    public=$tmp/head
+    mkdir "$public"
+    [ ! -f "$data/$1" ] || head -c 2000 "$data/$1" > "$public/$(basename "$1")"
+}
 case $name in
     json | safetensors | jsonl) public=$data/JSONTestSuite/test_parsing ;;
     wordpiece | utf8) public=$data/tokenizer-stress/utf8 ;;
+    conll) public_head wikigold/wikigold.conll.txt ;;
+    tsv) public_head sst2/phrases/dev.tsv ;;
+    lines) public_head sst2/sentences/stsa.binary.dev ;;
     config | yaml)
         if [ -n "$data" ] && [ -f "$data/yaml-test-suite/yaml-test-suite-data.tar" ]; then
             public=$tmp/yaml

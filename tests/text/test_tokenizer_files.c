@@ -198,7 +198,7 @@ static void folders_with_and_without_configuration(void **state) {
     assert_done(load_folder(&t, vocab,
                             "{\"do_lower_case\": false, \"strip_accents\": null, \"tokenize_chinese_chars\": false,"
                             " \"unk_token\": \"<unk>\", \"cls_token\": {\"content\": \"<s>\", \"lstrip\": false},"
-                            " \"sep_token\": \"</s>\", \"model_max_length\": 512}"));
+                            " \"sep_token\": \"</s>\", \"model_max_length\": 1000000000000000019884624838656}"));
     struct berth_tokenizer_options o = berth_tokenizer_get_options(t);
     assert_false(o.lowercase || o.split_cjk);
     assert_int_equal(o.strip_accents, -1);
