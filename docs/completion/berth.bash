@@ -9,7 +9,7 @@ _berth_options() { # COMMAND: its options
     predict) echo "--task --format --header --probabilities --keep --input --column --pair-column --no-header --delimiter --encoding --max-length --overflow --stride --window --device --count-passes --verbose --help" ;;
     embed) echo "--pooling --normalize --format --out --keep --input --column --pair-column --no-header --delimiter --encoding --max-length --window --device --verbose --help" ;;
     tokenize) echo "--no-special --tokens --offsets --characters --format --pair --words --max-length --truncation --from-left --windows --stride --threads --decode --skip-special --verbose --help" ;;
-    vocab) echo "--size --out --force --lowercase --min-frequency --alphabet --files --column --input --encoding --memory --temp --verbose --help" ;;
+    vocab) echo "--size --out --force --lowercase --min-frequency --alphabet --files --column --pair-column --no-header --delimiter --input --encoding --memory --temp --verbose --help" ;;
     pack) echo "--verbose --help" ;;
     config) echo "--explain --reference --changed --verbose --help" ;;
     inspect) echo "--verbose --help" ;;
@@ -67,8 +67,10 @@ _berth_values() { # COMMAND OPTION: the words it takes; - a file; nothing: a fla
     vocab:--alphabet) echo "-" ;;
     vocab:--files) echo "-" ;;
     vocab:--column) echo "-" ;;
+    vocab:--pair-column) echo "-" ;;
+    vocab:--delimiter) echo "-" ;;
     vocab:--input) echo "-" ;;
-    vocab:--encoding) echo "-" ;;
+    vocab:--encoding) echo "strict replace windows-1252" ;;
     vocab:--memory) echo "-" ;;
     vocab:--temp) echo "-" ;;
     config:--explain) echo "-" ;;

@@ -148,12 +148,14 @@ static berth_status read_file(struct vocab *v, const char *path) {
     struct berth_texts_options o = v->texts;
     struct berth_texts *texts = NULL;
     const struct berth_row *row = NULL;
-    int64_t number = 0;
     o.format = cli_value(v->args, "input");
     if (o.format == NULL && v->column != NULL) o.format = format_of(path);
-    if (o.format != NULL) o.text = v->column;
-    o.no_header =
-        v->column != NULL && berth_parse_int64(v->column, &number); /* by number: from the first line on */
+    if (o.format != NULL) {
+        o.text = v->column;
+        o.text_pair = cli_value(v->args, "pair-column");
+        o.delimiter = cli_value(v->args, "delimiter");
+        o.no_header = cli_flag(v->args, "no-header");
+    }
     BERTH_TRY(berth_texts_open(&texts, path, &o));
     for (;;) {
         BERTH_TRY_OUT(berth_texts_next(texts, &row));
@@ -250,10 +252,13 @@ static const struct cli_option options[] = {
     {"min-frequency", "N", "pairs seen less often are not merged (default 2)"},
     {"alphabet", "N", "single characters kept, the most frequent ones (default 1000)"},
     {"files", "LIST", "a file with one path a line (-: standard input): as many files as you like"},
-    {"column", "NAME|K",
-     "of *.tsv, *.csv, *.jsonl this column alone: by the header's name, or K from 0 without a header"},
-    {"input", "FORMAT", "what all files are: tsv, csv, jsonl, conll, seqfiles, lines, text"},
-    {"encoding", "ENCODING", "strict (default), replace, windows-1252"},
+    {"column", "COLUMN", "of *.tsv, *.csv, *.jsonl this column alone: its name, or its number from 0"},
+    {"pair-column", "COLUMN", "the column of a second text"},
+    {"no-header", NULL, "tsv, csv: the first line is a row, columns go by number"},
+    {"delimiter", "WORD", "between columns: tab, comma, semicolon, ... (as data.NAME.delimiter)"},
+    {"input", "FORMAT",
+     "what all files are: tsv, csv, jsonl, conll, seqfiles, lines, text (default: by their names)"},
+    {"encoding", "strict|replace|windows-1252", "what is not UTF-8: an error (default), U+FFFD, or a letter"},
     {"memory", "SIZE", "for words and training, 512MiB or 2GiB (default 1GiB); what is beyond it goes to disk"},
     {"temp", "DIR", "folder of temporary files (default: TMPDIR, else beside DIR of --out)"},
     {NULL, NULL, NULL},
@@ -261,7 +266,7 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_vocab = {
     .name = "vocab",
-    .usage = "FILE... --size N --out DIR [--lowercase true|false] [--min-frequency N] [--column NAME|K] "
+    .usage = "FILE... --size N --out DIR [--lowercase true|false] [--min-frequency N] [--column COLUMN] "
              "[--memory SIZE] [--force] [...]",
     .summary = "train a WordPiece vocabulary from text files",
     .details =

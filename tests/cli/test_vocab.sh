@@ -32,6 +32,11 @@ cut -f 1 "$tmp/reviews.tsv" | tail -n +2 > "$tmp/plain"
 run 0 "$berth" vocab "$tmp/plain" --size 80 --out "$tmp/c3"
 cmp "$tmp/c1/vocab.txt" "$tmp/c3/vocab.txt" || fail "the column alone gives another vocabulary"
 cmp -s "$tmp/c1/vocab.txt" "$tmp/c2/vocab.txt" && fail "another column gives the same vocabulary"
+tail -n +2 "$tmp/reviews.tsv" | tr '\t' ';' > "$tmp/headless.csv"
+run 0 "$berth" vocab "$tmp/headless.csv" --column 0 --no-header --delimiter semicolon --size 80 --out "$tmp/c5"
+cmp "$tmp/c5/vocab.txt" "$tmp/c3/vocab.txt" || fail "--no-header --delimiter give another vocabulary"
+run 0 "$berth" vocab "$tmp/reviews.tsv" --column 0 --pair-column 1 --size 80 --out "$tmp/c6"
+cmp -s "$tmp/c6/vocab.txt" "$tmp/c3/vocab.txt" && fail "--pair-column reads nothing more"
 
 # train NAME ARGUMENTS...: the vocabulary of $tmp/NAME.
 train() {
