@@ -80,26 +80,29 @@ template <int D> static __device__ __forceinline__ void zero(float (&o)[D / 8][4
         o[n][0] = o[n][1] = o[n][2] = o[n][3] = 0.0f;
 }
 
-static __device__ __forceinline__ void store_pair(bf16 *to, float x, float y, int c, const attention_args &a) {
-    if (a.wide && c < a.head_size) {
-        vector_store(to + c, pair_bf16(x, y));
-    } else {
-        if (c < a.head_size) from_float(to + c, x);
-        if (c + 1 < a.head_size) from_float(to + c + 1, y);
-    }
-}
-
 /* Rows lane/4 and lane/4 + 8 of the warp's 16, where below `inside`. */
 template <int D>
 static __device__ __forceinline__ void store_rows(bf16 *to, int64_t stride, const float (&o)[D / 8][4],
                                                   float factor0, float factor1, int inside,
                                                   const attention_args &a, int lane) {
-    const int r = lane / 4;
+    const float factor[2] = {factor0, factor1};
 #pragma unroll
-    for (int n = 0; n < D / 8; n++) {
-        const int c = n * 8 + lane % 4 * 2;
-        if (r < inside) store_pair(to + r * stride, o[n][0] * factor0, o[n][1] * factor0, c, a);
-        if (r + 8 < inside) store_pair(to + (r + 8) * stride, o[n][2] * factor1, o[n][3] * factor1, c, a);
+    for (int i = 0; i < 2; i++) {
+        const int r = lane / 4 + 8 * i;
+        bf16 *row = to + r * stride + lane % 4 * 2;
+        const int left = r < inside ? a.head_size - lane % 4 * 2 : 0; /* columns from the lane's first on */
+        if (a.wide) {
+#pragma unroll
+            for (int n = 0; n < D / 8; n++)
+                if (n * 8 < left)
+                    vector_store(row + n * 8, pair_bf16(o[n][2 * i] * factor[i], o[n][2 * i + 1] * factor[i]));
+        } else {
+#pragma unroll
+            for (int n = 0; n < D / 8; n++) {
+                if (n * 8 < left) from_float(row + n * 8, o[n][2 * i] * factor[i]);
+                if (n * 8 + 1 < left) from_float(row + n * 8 + 1, o[n][2 * i + 1] * factor[i]);
+            }
+        }
     }
 }
 
@@ -299,8 +302,12 @@ static __device__ __forceinline__ void load_keys(bf16 *k, bf16 *v, const bf16 *q
     load_rows<D>(v, qkv + it.v + key0 * it.row, it.row, rows, it.length - key0, a, (int)threadIdx.x, THREADS);
 }
 
+/* Blocks a multiprocessor at least, which bounds a thread's registers (65536 / (THREADS blocks)). NOTE: without
+ * a number ptxas takes 96 registers on sm_86 and sm_89 with a head of 32 and spills. */
+template <int D> constexpr int forward_blocks = D == 128 ? 2 : 4;
+
 template <int D>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, forward_blocks<D>)
     attention_bf16_forward_kernel(bf16 *out, float *lse, const bf16 *qkv, attention_args a) {
     BERTH_DYNAMIC_SHARED(forward_shared<D>, sm);
     constexpr int KEYS = 64;

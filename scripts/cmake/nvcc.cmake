@@ -1,4 +1,5 @@
-# Compiles one .cu file; what ptxas says goes to LOG, warnings of the compiler to the caller (errors with WERROR).
+# Compiles one .cu file; what ptxas says goes to LOG. With WERROR warnings of the compiler are errors, and so is a kernel
+# that spills registers or has a stack frame (scripts/check_ptxas.sh).
 string(REPLACE ";" " " shown "${CODES}")
 set(strict)
 if(WERROR)
@@ -12,4 +13,12 @@ execute_process(
 file(WRITE ${LOG} "${said}")
 if(failed)
     message(FATAL_ERROR "${said}")
+endif()
+if(WERROR)
+    execute_process(COMMAND bash ${ROOT}/scripts/check_ptxas.sh ${LOG}
+                    OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE failed)
+    if(failed)
+        file(REMOVE ${OBJECT})
+        message(FATAL_ERROR "${said}")
+    endif()
 endif()

@@ -179,9 +179,13 @@ static void make_batch(struct golden *g) {
 }
 
 void golden_open(struct golden *g, const char *name, const char *folder) {
+    golden_open_on(g, "cpu", name, folder);
+}
+
+void golden_open_on(struct golden *g, const char *device, const char *name, const char *folder) {
     *g = (struct golden){0};
     open_files(g, name);
-    check_ok(berth_device_open(&g->device, "cpu"));
+    check_ok(berth_device_open(&g->device, device));
     check_ok(berth_tape_create(&g->tape, g->device));
     if (folder != NULL)
         check_ok(berth_model_load(&g->model, g->device, folder));
@@ -271,9 +275,23 @@ double golden_worst(const struct golden *g, const char *name, const float *x, in
 
 /* ---- running */
 
-static void show(golden_visit visit, void *user, const struct berth_tensor *t, const char *fmt, ...)
-    BERTH_PRINTF(4, 5);
-static void show(golden_visit visit, void *user, const struct berth_tensor *t, const char *fmt, ...) {
+struct viewer {
+    const struct golden *g;
+    golden_visit visit;
+    void *user;
+};
+
+/* `count` floats of the device: a copy of them, as the device may have memory of its own. */
+static void show_floats(const struct viewer *v, const char *name, const float *x, int64_t count) {
+    float *copy = NULL;
+    check_ok(berth_calloc(&copy, (size_t)count, sizeof *copy));
+    check_ok(berth_device_download(v->g->device, copy, x, (size_t)count * sizeof *copy));
+    v->visit(v->user, name, copy, count);
+    free(copy);
+}
+
+static void show(const struct viewer *v, const struct berth_tensor *t, const char *fmt, ...) BERTH_PRINTF(3, 4);
+static void show(const struct viewer *v, const struct berth_tensor *t, const char *fmt, ...) {
     char name[160];
     int64_t count = 1;
     va_list args;
@@ -282,10 +300,10 @@ static void show(golden_visit visit, void *user, const struct berth_tensor *t, c
     va_end(args);
     for (int i = 0; i < t->rank; i++)
         count *= t->shape[i];
-    visit(user, name, t->data, count);
+    show_floats(v, name, t->data, count);
 }
 
-static void show_states(struct golden *g, golden_visit visit, void *user) {
+static void show_states(struct golden *g, const struct viewer *v) {
     const struct berth_forward_options inference = {.training = false};
     struct berth_tensor *t = NULL;
     struct forward_run run = {.m = g->model, .tape = g->tape, .batch = &g->batch, .options = &inference};
@@ -294,7 +312,7 @@ static void show_states(struct golden *g, golden_visit visit, void *user) {
     run.keeps = true;
     check_ok(forward_backbone(&run, &t));
     for (int layer = 0; layer <= run.layers; layer++)
-        show(visit, user, g->model->layers[layer], "hidden.%d", layer);
+        show(v, g->model->layers[layer], "hidden.%d", layer);
     for (int pooling = 0; pooling < 3; pooling++) {
         if (pooling == BERTH_POOL_POOLER && !g->model->config.pooler) continue;
         berth_tape_reset(g->tape, false);
@@ -302,7 +320,7 @@ static void show_states(struct golden *g, golden_visit visit, void *user) {
         assert_int_equal(t->rank, 2);
         assert_int_equal(t->shape[0], g->batch.sequence_count);
         assert_int_equal(t->shape[1], g->model->config.hidden);
-        show(visit, user, t, "pooled.%s", berth_pooling_name((enum berth_pooling)pooling));
+        show(v, t, "pooled.%s", berth_pooling_name((enum berth_pooling)pooling));
     }
 }
 
@@ -311,7 +329,8 @@ void golden_run(struct golden *g, golden_visit visit, void *user) {
     struct berth_tensor *logits[8], *losses[8], *loss = NULL;
     char name[160];
     assert_true(g->model->head_count <= 8);
-    show_states(g, visit, user);
+    const struct viewer view = {g, visit, user}, *v = &view;
+    show_states(g, v);
     gradients_init(&grads, g->model);
     const struct berth_forward_options options = {.training = false, .gradients = grads.pointers};
     const int64_t passes = g->model->backbone_passes;
@@ -320,15 +339,15 @@ void golden_run(struct golden *g, golden_visit visit, void *user) {
     assert_int_equal(g->model->backbone_passes, passes + 1);
     for (int i = 0; i < g->model->head_count; i++) {
         const char *head = g->model->heads[i].task.name;
-        show(visit, user, logits[i], "%s.logits", head);
-        show(visit, user, losses[i], "%s.losses", head);
+        show(v, logits[i], "%s.logits", head);
+        show(v, losses[i], "%s.losses", head);
     }
-    show(visit, user, loss, "loss");
+    show(v, loss, "loss");
     check_ok(berth_tape_backward(g->tape, loss));
     for (int i = 0; i < g->model->parameter_count; i++) {
         const struct berth_parameter *p = &g->model->parameters[i];
         snprintf(name, sizeof name, "grad.%s", p->name);
-        visit(user, name, grads.pointers[i], p->count);
+        show_floats(v, name, grads.pointers[i], p->count);
     }
     gradients_deinit(&grads, g->model);
 }

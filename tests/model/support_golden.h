@@ -18,6 +18,7 @@ struct golden {
 };
 /* folder: whose weights the backbone has; NULL: derived ones. */
 void golden_open(struct golden *g, const char *name, const char *folder);
+void golden_open_on(struct golden *g, const char *device, const char *name, const char *folder);
 void golden_close(struct golden *g);
 double golden_number(const struct golden *g, const char *key); /* of the case: "adamw.lr" */
 

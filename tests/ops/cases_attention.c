@@ -90,12 +90,13 @@ static int back_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream
 static bool alone(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
     const int64_t *s = x->c->s, last = s[B] - 1, first = x->ints[CU][last], tokens = x->ints[CU][s[B]] - first;
     const int64_t width = s[A] * s[D];
-    const int32_t cu[2] = {0, (int32_t)tokens};
+    int32_t *cu = op_block(x, 2 * sizeof *cu);
     struct berth_dropout dropout = x->dropout;
     if (call(x, ops, stream) != 0 || back_call(x, ops, stream) != 0) return false;
-    float *out = malloc((size_t)(tokens * width) * sizeof *out);
-    float *dqkv = malloc((size_t)(3 * tokens * width) * sizeof *dqkv);
-    BERTH_ASSERT(out != NULL && dqkv != NULL);
+    if (!op_wait(x)) return false; /* before the workspace of the calls goes */
+    float *out = op_block(x, (size_t)(tokens * width) * sizeof *out);
+    float *dqkv = op_block(x, (size_t)(3 * tokens * width) * sizeof *dqkv);
+    cu[1] = (int32_t)tokens;
     dropout.ordinal += last;
     const struct berth_dropout *drop = x->c->flags & DROPOUT ? &dropout : NULL;
     const float *qkv = op_f(x, "qkv") + first * 3 * width;
@@ -105,13 +106,12 @@ static bool alone(struct op_ctx *x, const struct berth_ops *ops, berth_stream *s
     ops->attention_backward(dqkv, op_f(x, "dout") + first * width, qkv, op_f(x, "out") + first * width,
                             op_f(x, "lse") + first * s[A], cu, workspace, tokens, 1, tokens, s[A], s[D],
                             (float)scale_of(x), drop, BERTH_F32, stream);
+    if (!op_wait(x)) return false;
     const bool same =
         memcmp(out, op_f(x, "out") + first * width, (size_t)(tokens * width) * sizeof *out) == 0 &&
         memcmp(dqkv, op_f(x, "dqkv") + 3 * first * width, (size_t)(3 * tokens * width) * sizeof *out) == 0;
     if (!same)
         snprintf(x->message, sizeof x->message, "the last sequence alone gives other bits than in the batch");
-    free(out);
-    free(dqkv);
     return same && op_guards(x);
 }
 

@@ -120,9 +120,11 @@ static void sums_forward(struct op_ctx *x) {
 }
 
 static int squares_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    double out = NAN;
-    const int error = ops->sum_squares(&out, op_f(x, "x"), x->c->s[N], stream);
-    op_f(x, "squares")[0] = (float)out;
+    double *out = op_block(x, sizeof *out);
+    *out = NAN;
+    const int error = ops->sum_squares(out, op_f(x, "x"), x->c->s[N], stream);
+    if (!op_wait(x)) return -1;
+    op_f(x, "squares")[0] = (float)*out;
     return error;
 }
 

@@ -306,9 +306,12 @@ static int dot_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream 
 
 /* A row of zeros has no direction: y is 0, and what comes back is finite. */
 static bool zero_row(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
-    float zero[4] = {0}, y[4], dy[4] = {1, 0, 0, -1}, dx[4], norm[1];
+    float *zero = op_block(x, 17 * sizeof *zero), *y = zero + 4, *dy = zero + 8, *dx = zero + 12,
+          *norm = zero + 16;
+    dy[0] = 1, dy[3] = -1;
     int status = ops->normalize_forward(y, norm, zero, 1, 4, 1, BERTH_F32, stream);
     status |= ops->normalize_backward(dx, dy, y, norm, 1, 4, 1, BERTH_F32, stream);
+    if (!op_wait(x)) return false;
     bool good = status == 0;
     for (int i = 0; i < 4; i++)
         good = good && y[i] == 0 && isfinite(dx[i]);

@@ -105,9 +105,11 @@ static bool norm_variants(struct op_ctx *x, const struct berth_ops *ops, berth_s
     /* dx holds the forward's result without saving, dres with pre in x's memory */
     ops->layernorm_forward(dx, NULL, NULL, NULL, op_f(x, "x"), residual, op_f(x, "gamma"), op_f(x, "beta"),
                            x->c->s[T], x->c->s[H], eps, dropout_of(x), BERTH_F32, stream);
+    if (!op_wait(x)) return false; /* pre is the host's to write */
     memcpy(pre, op_f(x, "x"), bytes);
     ops->layernorm_forward(dres, pre, op_f(x, "mean"), op_f(x, "rstd"), pre, residual, op_f(x, "gamma"),
                            op_f(x, "beta"), x->c->s[T], x->c->s[H], eps, dropout_of(x), BERTH_F32, stream);
+    if (!op_wait(x)) return false;
     if (memcmp(dx, y, bytes) != 0 || memcmp(dres, y, bytes) != 0) {
         snprintf(x->message, sizeof x->message, "forward without saving, or with pre in place, differs");
         return false;
@@ -117,6 +119,7 @@ static bool norm_variants(struct op_ctx *x, const struct berth_ops *ops, berth_s
     norm_back_call(x, ops, stream);
     ops->layernorm_backward(y, NULL, op_f(x, "dy"), pre, op_f(x, "mean"), op_f(x, "rstd"), op_f(x, "gamma"),
                             x->c->s[T], x->c->s[H], 0, dropout_of(x), BERTH_F32, stream);
+    if (!op_wait(x)) return false;
     for (int64_t i = 0; i < x->c->s[T] * x->c->s[H]; i++) {
         if (fabsf(y[i] - dx[i]) <= 1e-5f * (1 + fabsf(dx[i]))) continue;
         snprintf(x->message, sizeof x->message, "dx without dresidual: %g and %g at %lld", (double)y[i],
@@ -189,6 +192,7 @@ static bool drop_mask(struct op_ctx *x, const struct berth_ops *ops, berth_strea
     int64_t kept = 0;
     if (n == 0) return true;
     drop_call(x, ops, stream);
+    if (!op_wait(x)) return false;
     for (int64_t i = 0; i < n; i++) {
         const bool keep = op_d(x, "kept")[i] != 0;
         kept += keep;
@@ -209,6 +213,7 @@ static bool drop_mask(struct op_ctx *x, const struct berth_ops *ops, berth_strea
     moved.ordinal += tokens - 1;
     moved.position += tokens - 1;
     ops->dropout(row, op_f(x, "x") + (tokens - 1) * hidden, 1, hidden, &moved, BERTH_F32, stream);
+    if (!op_wait(x)) return false;
     for (int64_t j = 0; j < hidden; j++) {
         if ((row[j] != 0) == (op_d(x, "kept")[(tokens - 1) * hidden + j] != 0)) continue;
         snprintf(x->message, sizeof x->message, "the mask of a row changes with its place, column %lld",
@@ -217,6 +222,7 @@ static bool drop_mask(struct op_ctx *x, const struct berth_ops *ops, berth_strea
     }
     moved.threshold = 0;
     ops->dropout(y, op_f(x, "x"), tokens, hidden, &moved, BERTH_F32, stream);
+    if (!op_wait(x)) return false;
     if (memcmp(y, op_f(x, "x"), (size_t)n * sizeof(float)) == 0) return true;
     snprintf(x->message, sizeof x->message, "threshold 0 changes values");
     return false;

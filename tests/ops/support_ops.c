@@ -17,9 +17,24 @@ static void *must(void *pointer) {
     return pointer;
 }
 
+static void *plain_alloc(size_t bytes) {
+    return aligned_alloc(64, bytes);
+}
+
+static const char *plain_wait(void) {
+    return NULL;
+}
+
+struct op_memory op_memory = {plain_alloc, free, plain_wait};
+
 /* Bytes rounded up to 64. */
 static size_t whole_lines(int64_t bytes) {
     return (size_t)((bytes + 63) / 64 * 64);
+}
+
+/* Memory that operations see, for at least one byte. */
+static void *device_block(int64_t bytes) {
+    return must(op_memory.alloc(whole_lines(bytes + 1)));
 }
 
 static double draw(struct op_ctx *x) {
@@ -40,8 +55,7 @@ static struct op_tensor *declare(struct op_ctx *x, const char *name, int64_t row
     BERTH_ASSERT(x->tensors < OP_TENSORS);
     struct op_tensor *t = &x->tensor[x->tensors++];
     const int64_t n = rows * columns;
-    const size_t bytes = whole_lines((n + 2 * GUARD) * 4);
-    float *block = must(aligned_alloc(64, bytes));
+    float *block = device_block((n + 2 * GUARD) * 4);
     memset(t, 0, sizeof *t);
     *t = (struct op_tensor){.name = name,
                             .rows = rows,
@@ -112,7 +126,7 @@ static void narrow(struct op_tensor *t, const float *from) {
 
 static void make_half(struct op_ctx *x, struct op_tensor *t) {
     const int64_t n = t->rows * t->columns;
-    uint16_t *block = must(aligned_alloc(64, whole_lines((n + 2 * GUARD) * 2)));
+    uint16_t *block = device_block((n + 2 * GUARD) * 2);
     for (int64_t i = 0; i < n + 2 * GUARD; i++)
         block[i] = guard_half;
     t->half = block + GUARD;
@@ -157,7 +171,8 @@ void op_collect(struct op_ctx *x) {
 
 int32_t *op_ints(struct op_ctx *x, int64_t count) {
     BERTH_ASSERT(x->int_count < OP_INTS);
-    return x->ints[x->int_count++] = must(calloc((size_t)count + 1, sizeof(int32_t)));
+    const int64_t bytes = (count + 1) * (int64_t)sizeof(int32_t);
+    return x->ints[x->int_count++] = memset(device_block(bytes), 0, (size_t)bytes);
 }
 
 int64_t op_lengths(struct op_ctx *x, int32_t *cu, int64_t sequences, int64_t most) {
@@ -178,6 +193,7 @@ void op_dropout_rows(struct op_ctx *x, const int32_t *cu, int64_t sequences, flo
             position[t] = t - cu[b];
         }
     }
+    x->key = device_block(3 * sizeof *x->key);
     x->key[0] = 0x12345678u, x->key[1] = 0x9ABCDEFu, x->key[2] = 42;
     x->dropout = (struct berth_dropout){berth_dropout_threshold(p), 5, x->key, ordinal, position};
 }
@@ -204,14 +220,35 @@ float *op_f(struct op_ctx *x, const char *name) {
 }
 
 static void free_workspace(struct op_ctx *x) {
-    if (x->workspace != NULL) free((char *)x->workspace - 64);
+    if (x->workspace != NULL) {
+        op_memory.wait(); /* a call may still use it; what is wrong with one the driver asks for itself */
+        op_memory.free((char *)x->workspace - 64);
+    }
     x->workspace = NULL;
+}
+
+static void free_blocks(struct op_ctx *x) {
+    for (int i = 0; i < x->blocks; i++)
+        op_memory.free(x->block[i]);
+    x->blocks = 0;
+}
+
+void *op_block(struct op_ctx *x, size_t bytes) {
+    BERTH_ASSERT(x->blocks < OP_BLOCKS);
+    return x->block[x->blocks++] = memset(device_block((int64_t)bytes), 0, bytes);
+}
+
+bool op_wait(struct op_ctx *x) {
+    const char *wrong = op_memory.wait();
+    if (wrong == NULL) return true;
+    snprintf(x->message, sizeof x->message, "%s", wrong);
+    return false;
 }
 
 void *op_workspace(struct op_ctx *x, size_t bytes) {
     if (x->workspace != NULL && x->workspace_bytes == bytes) return x->workspace;
     free_workspace(x);
-    char *block = must(aligned_alloc(64, whole_lines((int64_t)bytes + 128)));
+    char *block = device_block((int64_t)bytes + 128);
     memset(block, 0xDD, 64);
     memset(block + 64 + bytes, 0xDD, 64);
     for (size_t i = 0; i + 4 <= bytes; i += 4)
@@ -232,15 +269,17 @@ void op_open(struct op_ctx *x, const struct op_case *c, bool reference, enum ber
 
 void op_close(struct op_ctx *x) {
     for (int i = 0; i < x->tensors; i++) {
-        free(x->tensor[i].f - GUARD);
-        if (x->tensor[i].half != NULL) free(x->tensor[i].half - GUARD);
+        op_memory.free(x->tensor[i].f - GUARD);
+        if (x->tensor[i].half != NULL) op_memory.free(x->tensor[i].half - GUARD);
         free(x->tensor[i].start);
         free(x->tensor[i].d);
         free(x->tensor[i].first);
     }
     for (int i = 0; i < x->int_count; i++)
-        free(x->ints[i]);
+        op_memory.free(x->ints[i]);
+    if (x->key != NULL) op_memory.free(x->key);
     free_workspace(x);
+    free_blocks(x);
 }
 
 void op_restart(struct op_ctx *x) {
@@ -250,6 +289,7 @@ void op_restart(struct op_ctx *x) {
         if (t->half != NULL) narrow(t, t->start);
     }
     free_workspace(x);
+    free_blocks(x);
 }
 
 static bool guard_whole(const float *at, int64_t count, int64_t *where) {

@@ -9,9 +9,9 @@
  *   - wants the same bits with 1, 2 and 4 threads;
  *   - surrounds every tensor by guard bands of NaN: a write there is reported, a read poisons the result.
  *
- * On the device cuda-host a case runs in fp32 and in bf16 (its activations rounded first, so the reference sees
- * the same values), with the threads of a block in forward, reverse and random order instead of several
- * threads.
+ * On the devices cuda-host and cuda a case runs in fp32 and in bf16 (its activations rounded first, so the
+ * reference sees the same values); instead of several threads, with the threads of a block in forward, reverse
+ * and random order, or on a GPU three times.
  *
  * An example, complete: `scale` in cases_flat.c. Tensors: inputs are drawn in [-1, 1) unless filled otherwise;
  * an output begins as NaN, or as random values where the operation adds to it. */
@@ -20,7 +20,7 @@
 
 #include "berth/device.h"
 
-enum { OP_SIZES = 6, OP_TENSORS = 24, OP_STEPS = 4, OP_INTS = 8 };
+enum { OP_SIZES = 6, OP_TENSORS = 24, OP_STEPS = 4, OP_INTS = 8, OP_BLOCKS = 8 };
 
 struct op_tensor {
     const char *name;
@@ -86,9 +86,21 @@ struct op_ctx {
     enum berth_dtype dtype; /* of activations */
     uint32_t seed;
     struct berth_dropout dropout;
-    uint32_t key[3];
+    uint32_t *key;          /* [3] */
+    void *block[OP_BLOCKS]; /* of op_block */
+    int blocks;
     char message[256];
 };
+
+/* Where operations' arguments live, and how to wait for results. Host and device both read and write it: plain
+ * memory for devices on the host; for a GPU the driver of the tests puts in pinned memory that the GPU sees,
+ * and a wait for the stream. */
+struct op_memory {
+    void *(*alloc)(size_t bytes); /* 64-byte aligned; NULL: none left */
+    void (*free)(void *pointer);
+    const char *(*wait)(void); /* NULL, or what is wrong with the device */
+};
+extern struct op_memory op_memory;
 
 /* ---- declaring (build) */
 struct op_tensor *op_input(struct op_ctx *x, const char *name, int64_t rows, int64_t columns);
@@ -113,6 +125,10 @@ void *op_a(struct op_ctx *x, const char *name); /* an activation, of x->dtype */
 /* to = from for two activations of one shape, before an operation in place */
 void op_copy(struct op_ctx *x, const char *to, const char *from);
 void *op_workspace(struct op_ctx *x, size_t bytes);
+/* Zeros for a call's further arguments (a property's, a double); until the next op_restart. */
+void *op_block(struct op_ctx *x, size_t bytes);
+/* Until what was called is done: before a kind reads results itself. False: x->message says what failed. */
+bool op_wait(struct op_ctx *x);
 /* Whether the element is kept, by philox.h read plainly. */
 bool op_kept(const struct op_ctx *x, uint32_t ordinal, uint32_t head, uint32_t row, uint32_t column);
 
