@@ -190,12 +190,20 @@ enum { FLAT_THREADS = 256 };
     for (int64_t i = (int64_t)blockIdx.x * FLAT_THREADS + threadIdx.x; i < (grid).total;                       \
          i += (int64_t)gridDim.x * FLAT_THREADS)
 
+static inline void add_launch_argument(launch_numbers &n, const pack_grid &g) {
+    add_launch_number(n, g.packs == 0 ? 1 : g.total / g.packs);
+    add_launch_number(n, g.columns);
+}
+
 template <class... P, class... A>
-static inline int launch_packs(void (*kernel)(P...), const pack_grid &g, berth_stream *stream, A... arguments) {
+static inline int launch_packs_named(const launch_site &site, void (*kernel)(P...), const pack_grid &g,
+                                     berth_stream *stream, A... arguments) {
     if (g.total == 0) return BERTH_CUDA_OK;
     if (g.packs != 0 && g.total > PACKS_MOST) return BERTH_CUDA_E_SHAPE;
-    return launch(kernel, dim3(grid_of(g.total, FLAT_THREADS)), dim3(FLAT_THREADS), 0, stream, g, arguments...);
+    return launch_named(site, kernel, dim3(grid_of(g.total, FLAT_THREADS)), dim3(FLAT_THREADS), 0, stream, g,
+                        arguments...);
 }
+#define launch_packs(...) launch_packs_named(launch_site{#__VA_ARGS__, __func__}, __VA_ARGS__)
 
 /* Alignment alone: for arrays without rows. */
 template <class... P> static inline bool wide_flat(const P *...arrays) {

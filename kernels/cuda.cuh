@@ -3,9 +3,9 @@
  * A kernel uses CUDA's own words (threadIdx, __syncthreads, __shfl_xor_sync, ...) and, for what the two targets
  * write differently, the words of this file:
  *
- *     launch(kernel, grid, block, dynamic_bytes, stream, arguments...)    0 or a BERTH_CUDA_E_* number
- *     BERTH_SHARED(float, name, [8][33]);     BERTH_DYNAMIC_SHARED(bf16, name);
- *     vector_load<uint4>(p), vector_store(p, v)                           aligned to the vector's size
+ *     launch(kernel, grid, block, dynamic_bytes, stream, arguments...)    0 or a BERTH_CUDA_E_* number; a
+ * launch that fails is named: launch.cuh BERTH_SHARED(float, name, [8][33]);     BERTH_DYNAMIC_SHARED(bf16,
+ * name); vector_load<uint4>(p), vector_store(p, v)                           aligned to the vector's size
  *     async_copy16, async_copy_commit, async_copy_wait<N>                 cp.async (sm_80)
  *     ldmatrix_x4, ldmatrix_x4_trans, mma_bf16                            ldmatrix, mma.sync.m16n8k16 (sm_80)
  *     fast_exp2(x)                                                        ex2.approx: relative error 2^-22
@@ -20,8 +20,10 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "berth/kernels_cuda.h"
+#include "launch.cuh"
 
 #define BERTH_CUDA_TABLE(family) extern "C" void berth_cuda_table_##family
 #define BERTH_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
@@ -29,19 +31,54 @@
     extern __shared__ __align__(128) unsigned char berth_dynamic_shared[];                                     \
     type *name = reinterpret_cast<type *>(berth_dynamic_shared)
 
+/* Of the last launch that failed; one device is used by one thread at a time. */
+struct launch_record {
+    char failed[640];
+    launch_site last; /* the last one that was started */
+};
+inline launch_record &launches() {
+    static launch_record record;
+    return record;
+}
+
+/* Whether each launch is waited for, so that the one that fails is named and not a later one:
+ * BERTH_CUDA_SYNC=1. */
+inline bool launch_waits() {
+    static const bool waits = getenv("BERTH_CUDA_SYNC") != nullptr && getenv("BERTH_CUDA_SYNC")[0] == '1';
+    return waits;
+}
+
+inline cudaError_t wait_for_launch(cudaStream_t stream) {
+    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+    cudaError_t error = cudaStreamIsCapturing(stream, &capturing);
+    if (error == cudaSuccess && capturing == cudaStreamCaptureStatusNone) error = cudaStreamSynchronize(stream);
+    return error;
+}
+
 /* More than 48 KiB of dynamic shared memory must be asked for, once a kernel. */
 template <class... P, class... A>
-static int launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamic_bytes, berth_stream *stream,
-                  A... arguments) {
+static int launch_named(const launch_site &site, void (*kernel)(P...), dim3 grid, dim3 block,
+                        size_t dynamic_bytes, berth_stream *stream, A... arguments) {
     const struct berth_cuda_stream *s = reinterpret_cast<const struct berth_cuda_stream *>(stream);
+    const cudaStream_t at = s == nullptr ? nullptr : (cudaStream_t)s->stream;
     cudaError_t error = cudaSuccess;
     if (dynamic_bytes > 48 * 1024)
         error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)dynamic_bytes);
     if (error == cudaSuccess) {
-        kernel<<<grid, block, dynamic_bytes, s == nullptr ? nullptr : (cudaStream_t)s->stream>>>(arguments...);
+        kernel<<<grid, block, dynamic_bytes, at>>>(arguments...);
         error = cudaGetLastError();
     }
-    return error == cudaSuccess ? BERTH_CUDA_OK : BERTH_CUDA_E_RUNTIME + (int)error;
+    if (error == cudaSuccess && launch_waits()) error = wait_for_launch(at);
+    launches().last = site;
+    if (error == cudaSuccess) return BERTH_CUDA_OK;
+    launch_numbers numbers = {};
+    (add_launch_argument(numbers, arguments), ...);
+    char *text = launches().failed;
+    describe_launch(text, sizeof launches().failed, site, grid, block, dynamic_bytes, numbers);
+    const size_t used = strlen(text);
+    snprintf(text + used, sizeof launches().failed - used, ": %s (%s)", cudaGetErrorString(error),
+             cudaGetErrorName(error));
+    return BERTH_CUDA_E_RUNTIME + (int)error;
 }
 
 template <class V> static __device__ __forceinline__ V vector_load(const void *from) {
@@ -107,6 +144,8 @@ static __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&
 #define BERTH_CUDA_TABLE(family) extern "C" void berth_cuda_host_table_##family
 
 #endif
+
+#define launch(...) launch_named(launch_site{#__VA_ARGS__, __func__}, __VA_ARGS__)
 
 typedef __nv_bfloat16 bf16;
 

@@ -92,6 +92,20 @@ static int broadcast(float *y, const float *dloss, int64_t n, float factor, bert
     return launch_packs(broadcast_kernel, flat_packs(n, wide_flat(y)), stream, y, dloss, factor);
 }
 
+#if defined(__CUDACC__)
+extern "C" const char *berth_cuda_launch_error(void) {
+    return launches().failed;
+}
+
+extern "C" const char *berth_cuda_last_launch(void) {
+    static char name[160];
+    const launch_site &site = launches().last;
+    if (site.call == nullptr) return "";
+    snprintf(name, sizeof name, "%.*s", launch_kernel_length(site.call), site.call);
+    return name;
+}
+#endif
+
 BERTH_CUDA_TABLE(elementwise)(struct berth_ops *ops) {
     ops->fill = fill;
     ops->add = add;

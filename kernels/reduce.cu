@@ -75,15 +75,14 @@ static __global__ void finish_sum_kernel(float *out, const double *parts, int co
 }
 
 /* The parts of x in the stream's scratch. */
-static int flat_parts(void (*kernel)(double *, const float *, int64_t, int64_t, bool), const float *x,
-                      int64_t n, berth_stream *stream) {
+template <bool SQUARES> static int flat_parts(const float *x, int64_t n, berth_stream *stream) {
     if (n == 0) return BERTH_CUDA_OK;
-    return launch(kernel, dim3((unsigned)part_count(n)), dim3(FLAT_SUM_THREADS), 0, stream, scratch_of(stream),
-                  x, n, part_length(n), wide_flat(x));
+    return launch(flat_sum_kernel<SQUARES>, dim3((unsigned)part_count(n)), dim3(FLAT_SUM_THREADS), 0, stream,
+                  scratch_of(stream), x, n, part_length(n), wide_flat(x));
 }
 
 static int sum_squares(double *out, const float *x, int64_t n, berth_stream *stream) {
-    const int error = flat_parts(flat_sum_kernel<true>, x, n, stream);
+    const int error = flat_parts<true>(x, n, stream);
     if (error != 0) return error;
     return launch(finish_double_kernel, dim3(1), dim3(FLAT_SUM_THREADS), 0, stream, out, scratch_of(stream),
                   part_count(n));
@@ -101,7 +100,7 @@ static int dot(double *out, const float *x, const float *y, int64_t n, berth_str
 
 static int scaled_sum(float *out, const float *x, int64_t n, float scale, int accumulate,
                       berth_stream *stream) {
-    const int error = flat_parts(flat_sum_kernel<false>, x, n, stream);
+    const int error = flat_parts<false>(x, n, stream);
     if (error != 0) return error;
     return launch(finish_sum_kernel, dim3(1), dim3(FLAT_SUM_THREADS), 0, stream, out, scratch_of(stream),
                   part_count(n), scale, accumulate);

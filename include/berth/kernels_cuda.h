@@ -17,8 +17,10 @@ extern "C" {
 #define BERTH_CUDA_FAMILY_MAP(X)                                                                               \
     X(layernorm)                                                                                               \
     X(elementwise)                                                                                             \
-    X(dropout) X(gelu) X(reduce) X(embedding) X(gather) X(softmax_ce) X(optim) X(attention) X(item_loss)       \
-        X(similarity) X(crf) X(mix)
+    X(dropout)                                                                                                 \
+    X(gelu)                                                                                                    \
+    X(reduce) X(embedding) X(gather) X(softmax_ce) X(optim) X(attention) X(item_loss) X(similarity) X(crf)     \
+        X(mix)
 #define BERTH_CUDA_DECLARE(family)                                                                             \
     void berth_cuda_table_##family(struct berth_ops *ops);                                                     \
     void berth_cuda_host_table_##family(struct berth_ops *ops);
@@ -38,8 +40,14 @@ enum berth_cuda_error {
     BERTH_CUDA_E_SHAPE = 2,     /* a size beyond what the kernels hold */
     BERTH_CUDA_E_LIBRARY = 3,   /* the matrix product library refused */
     BERTH_CUDA_E_HOST = 4,      /* the execution layer found a mistake: berth_cuda_host_error() */
-    BERTH_CUDA_E_RUNTIME = 1000 /* plus the cudaError of the launch */
+    BERTH_CUDA_E_RUNTIME = 1000 /* plus the cudaError of the launch: berth_cuda_launch_error() */
 };
+
+/* The last launch that failed, in words: kernel, launcher, grid, block, sizes, reason; "" where none did. */
+const char *berth_cuda_launch_error(void);
+/* The kernel of the last launch: where a wait fails, that one or one before it is guilty (BERTH_CUDA_SYNC=1 in
+ * the environment waits for each, which names it). */
+const char *berth_cuda_last_launch(void);
 
 /* ---- the execution layer. One launch at a time in a process. */
 
@@ -52,6 +60,9 @@ void berth_cuda_host_set_order(enum berth_cuda_host_order order, uint64_t seed);
 void berth_cuda_host_set_hooks(void (*before)(void), void (*after)(void));
 /* What was wrong with the last launch, or "". */
 const char *berth_cuda_host_error(void);
+/* "NAME" or "NAME:N": the N-th launch from now of a kernel whose name holds NAME fails; NULL: none does. At
+ * program start BERTH_CUDA_HOST_FAIL of the environment. */
+void berth_cuda_host_fail_launch(const char *which);
 /* Whether this build's kernels report accesses to the race detector. */
 int berth_cuda_host_detects_races(void);
 

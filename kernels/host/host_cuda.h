@@ -7,6 +7,7 @@
 
 #include "berth/kernels_cuda.h"
 #include "host_run.h"
+#include "launch.cuh"
 
 #define threadIdx (host::run.current->index)
 #define blockIdx (host::run.block_index)
@@ -22,11 +23,20 @@
 /* ------------------------------------------------------------------ launch, shared memory */
 
 template <class... P, class... A>
-static inline int launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamic_bytes, berth_stream *,
-                         A... arguments) {
+static inline int launch_named(const launch_site &site, void (*kernel)(P...), dim3 grid, dim3 block,
+                               size_t dynamic_bytes, berth_stream *, A... arguments) {
     auto body = [&] { kernel(arguments...); };
-    return host::launch_body(
-        grid, block, dynamic_bytes, [](void *p) { (*(decltype(body) *)p)(); }, &body);
+    const int error = host::refused(site)
+                          ? BERTH_CUDA_E_HOST
+                          : host::launch_body(
+                                grid, block, dynamic_bytes, [](void *p) { (*(decltype(body) *)p)(); }, &body);
+    if (error == BERTH_CUDA_OK) return error;
+    launch_numbers numbers = {};
+    char what[400];
+    (add_launch_argument(numbers, arguments), ...);
+    describe_launch(what, sizeof what, site, grid, block, dynamic_bytes, numbers);
+    host::name_error(what);
+    return error;
 }
 
 #define BERTH_SHARED(type, name, ...)                                                                          \

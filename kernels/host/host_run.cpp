@@ -54,7 +54,9 @@ struct engine {
     enum berth_cuda_host_order order;
     uint64_t seed, random;
     bool failed;
-    char text[768];
+    char text[1200];
+    char fail_name[64];                   /* of the launches that are to fail; "": none */
+    uint64_t fail_count;                  /* of them, before the first that does */
     void (*before)(void), (*after)(void); /* of berth_cuda_host_set_hooks; or NULL */
 } own;
 
@@ -339,6 +341,16 @@ void order_from_environment() {
         set_order(BERTH_CUDA_HOST_RANDOM, text[6] == ':' ? strtoull(text + 7, nullptr, 10) : 1);
 }
 
+/* NAME or NAME:N; NULL: none */
+void set_failure(const char *text) {
+    own.fail_count = 0;
+    if (text == nullptr) return;
+    const char *colon = strrchr(text, ':');
+    const size_t length = colon == nullptr ? strlen(text) : (size_t)(colon - text);
+    snprintf(own.fail_name, sizeof own.fail_name, "%.*s", (int)length, text);
+    own.fail_count = colon == nullptr ? 1 : strtoull(colon + 1, nullptr, 10);
+}
+
 bool make_memory() {
     if (run.arena != nullptr) return true;
     const size_t step = STACK_BYTES + GUARD_PAGE;
@@ -489,6 +501,19 @@ void *shared_array(const void *declaration, size_t bytes) {
     return run.arena + offset;
 }
 
+bool refused(const launch_site &site) {
+    if (own.fail_count == 0 || !launch_is_of(site, own.fail_name)) return false;
+    if (--own.fail_count > 0) return false;
+    snprintf(own.text, sizeof own.text, "emulated failure");
+    return true;
+}
+
+void name_error(const char *what) {
+    char text[sizeof own.text];
+    snprintf(text, sizeof text, "%s: %.600s", what, own.text);
+    memcpy(own.text, text, sizeof own.text);
+}
+
 int launch_body(dim3 grid, dim3 block, size_t dynamic_bytes, void (*body)(void *), void *argument) {
     const uint64_t threads = (uint64_t)block.x * block.y * block.z;
     const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
@@ -530,6 +555,7 @@ int launch_body(dim3 grid, dim3 block, size_t dynamic_bytes, void (*body)(void *
 
 __attribute__((constructor)) static void read_environment(void) {
     host::order_from_environment();
+    host::set_failure(getenv("BERTH_CUDA_HOST_FAIL"));
 }
 
 void berth_cuda_host_set_order(enum berth_cuda_host_order order, uint64_t seed) {
@@ -539,6 +565,10 @@ void berth_cuda_host_set_order(enum berth_cuda_host_order order, uint64_t seed) 
 void berth_cuda_host_set_hooks(void (*before)(void), void (*after)(void)) {
     host::own.before = before;
     host::own.after = after;
+}
+
+void berth_cuda_host_fail_launch(const char *which) {
+    host::set_failure(which);
 }
 
 const char *berth_cuda_host_error(void) {

@@ -18,6 +18,7 @@
 #define BERTH_KERNELS_HOST_RUN_H
 
 #include "host_types.h"
+#include "launch.cuh"
 
 namespace host {
 
@@ -102,6 +103,11 @@ void sync_block(site where);
 
 /* The block's array of this declaration, from the arena. */
 void *shared_array(const void *declaration, size_t bytes);
+
+/* Whether this launch is to fail: berth_cuda_host_fail_launch. */
+bool refused(const launch_site &site);
+/* Puts what the launch was before the text of its mistake. */
+void name_error(const char *what);
 
 int launch_body(dim3 grid, dim3 block, size_t dynamic_bytes, void (*body)(void *), void *argument);
 

@@ -34,6 +34,19 @@ run 0 "$berth" train "$config" output="$tmp/moved" device=cpu --resume
 grep -q '^step [1-3]/' "$err" && fail "it began anew: $(grep -m 1 '^step' "$err")"
 [ -s "$tmp/moved/best/model.safetensors" ] || fail "no model at the end"
 
+say "a kernel that fails is named in one line; the last checkpoint stays and the run goes on from it"
+export BERTH_CUDA_HOST_FAIL=layernorm_backward:60
+run 1 "$berth" train "$config" output="$tmp/failing" device=cuda-host log.every='1 steps' checkpoint.every='2 steps'
+unset BERTH_CUDA_HOST_FAIL
+one_line "layernorm_backward on cuda-host: layernorm_backward_"
+grep -qE 'grid \([0-9]+,1,1\), block \([0-9]+,1,1\).*emulated failure' "$err" || fail "no shape of the launch"
+reached=$(grep -c '"type":"step"' "$tmp/failing/metrics.jsonl")
+[ "$reached" -gt 2 ] || fail "it failed after $reached steps, expected more than 2"
+run 0 "$berth" inspect "$(find "$tmp/failing/checkpoints" -name 'step-*.h5' | sort -V | tail -n 1)"
+run 0 "$berth" train "$config" output="$tmp/failing" device=cuda-host log.every='1 steps' checkpoint.every='2 steps' --resume
+train_on whole cuda-host train.epochs=12 checkpoint.every='2 steps'
+same_model whole failing "the run that failed and went on ends with other bits"
+
 say "no GPU: one line, exit status 1, and no run folder"
 if ! "$berth" doctor | grep -q '^device: cuda$'; then
     run 1 "$berth" train "$config" output="$tmp/none" device=cuda

@@ -76,10 +76,31 @@ static void casts_round_to_nearest(void **state) {
     berth_device_close(dev);
 }
 
+/* Kernel, launcher, grid, block and numbers; the second launch of two. */
+static void a_failing_kernel_is_named(void **state) {
+    (void)state;
+    struct berth_device *dev = open_host();
+    float x[40] = {0};
+    berth_cuda_host_fail_launch("scale_kernel:2");
+    assert_int_equal(BERTH_OP(dev, scale(x, 2.0f, 40, dev->stream)), BERTH_OK);
+    assert_int_equal(BERTH_OP(dev, fill(x, 2.0f, 40, dev->stream)), BERTH_OK);
+    assert_int_equal(BERTH_OP(dev, scale(x, 2.0f, 40, dev->stream)), BERTH_E_DEVICE);
+    static const char *const parts[] = {
+        "scale on cuda-host: scale_kernel in scale: grid (1,1,1), block (256,1,1)", "numbers 1 40",
+        "emulated failure"};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (strstr(berth_error_text(), parts[i]) == NULL)
+            fail_msg("expected '%s' in '%s'", parts[i], berth_error_text());
+    assert_null(strchr(berth_error_text(), '\n'));
+    assert_int_equal(BERTH_OP(dev, scale(x, 2.0f, 40, dev->stream)), BERTH_OK);
+    berth_cuda_host_fail_launch(NULL);
+    berth_device_close(dev);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_slot_is_empty),
-                                       cmocka_unit_test(casts_round_to_nearest),
-                                       cmocka_unit_test(test_errors_in_words),
-                                       cmocka_unit_test(test_it_says_what_it_is)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_slot_is_empty), cmocka_unit_test(casts_round_to_nearest),
+        cmocka_unit_test(test_errors_in_words), cmocka_unit_test(a_failing_kernel_is_named),
+        cmocka_unit_test(test_it_says_what_it_is)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
