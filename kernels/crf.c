@@ -249,7 +249,71 @@ static int crf_backward(void *dlogits, float *dtransitions, float *dstart, float
     return BERTH_CPU_OK;
 }
 
+/* ------------------------------------------------------------------ the best path
+ *
+ *     d_0(j) = start(j) + z(0, j)     d_t(j) = z(t, j) + max_i (d_{t-1}(i) + T(i, j))     best: d_last(j) +
+ * end(j)
+ *
+ * workspace: where each tag of each word came from [R, K]; d [2, K] in double of each sequence. */
+
+static size_t came_from_bytes(int64_t rows, int64_t classes) {
+    return ((size_t)(rows * classes) * sizeof(int32_t) + 63) / 64 * 64;
+}
+
+static size_t viterbi_workspace(int64_t rows, int64_t sequences, int64_t classes) {
+    return came_from_bytes(rows, classes) + (size_t)(2 * sequences * classes) * sizeof(double);
+}
+
+static void best_path(int32_t *path, const struct chain *c, int64_t k, int32_t *from, double *room) {
+    double *before = room, *now = room + k;
+    int64_t best = 0;
+    for (int64_t j = 0; j < k; j++)
+        now[j] = (double)c->start[j] + (double)c->z[j];
+    for (int64_t t = 1; t < c->words; t++) {
+        double *swap = before;
+        before = now;
+        now = swap;
+        for (int64_t j = 0; j < k; j++) {
+            double most = before[0] + (double)c->transitions[j];
+            int32_t origin = 0;
+            for (int64_t i = 1; i < k; i++) {
+                const double score = before[i] + (double)c->transitions[i * k + j];
+                if (score > most) most = score, origin = (int32_t)i;
+            }
+            now[j] = most + (double)c->z[t * k + j];
+            from[t * k + j] = origin;
+        }
+    }
+    for (int64_t j = 0; j < k; j++) {
+        now[j] += (double)c->end[j];
+        if (now[j] > now[best]) best = j;
+    }
+    if (!(now[best] > -(double)INFINITY)) return;
+    for (int64_t t = c->words - 1; t >= 0; t--) {
+        path[t] = (int32_t)best;
+        best = from[t * k + best];
+    }
+}
+
+static int viterbi(int32_t *path, const void *logits, const float *transitions, const float *start,
+                   const float *end, const int32_t *cu_items, void *workspace, int64_t rows, int64_t sequences,
+                   int64_t classes, enum berth_dtype dtype, berth_stream *stream) {
+    (void)stream;
+    if (dtype != BERTH_F32) return BERTH_CPU_E_DTYPE;
+    double *room = (double *)(void *)((char *)workspace + came_from_bytes(rows, classes));
+#pragma omp parallel for schedule(dynamic, 1)
+    for (int64_t s = 0; s < sequences; s++) {
+        const struct chain all = chain_of(logits, transitions, start, end, NULL, cu_items, s, classes);
+        if (all.words > 0)
+            best_path(path + cu_items[s], &all, classes, (int32_t *)workspace + cu_items[s] * classes,
+                      room + 2 * s * classes);
+    }
+    return BERTH_CPU_OK;
+}
+
 void BERTH_CPU_TABLE(crf)(struct berth_ops *ops) {
+    ops->viterbi_workspace = viterbi_workspace;
+    ops->viterbi = viterbi;
     ops->crf_workspace = crf_workspace;
     ops->crf_forward = crf_forward;
     ops->crf_backward = crf_backward;

@@ -289,7 +289,80 @@ static int crf_backward(void *dlogits, float *dtransitions, float *dstart, float
     return error;
 }
 
+/* ------------------------------------------------------------------ the best path; formulas in crf.c
+ *
+ * A block a sequence, a thread its tags; d of two words in shared memory, in double, so the path is the host's.
+ */
+
+enum { PATH_THREADS = 128 };
+
+template <class T>
+static __global__ void __launch_bounds__(PATH_THREADS)
+    viterbi_kernel(int32_t *path, int32_t *came_from, const T *logits, crf_tables c) {
+    BERTH_DYNAMIC_SHARED(double, room);
+    const chain<T> s = chain_of(logits, c, false);
+    const int64_t first = c.cu_items[blockIdx.x];
+    int32_t *from = came_from + first * c.classes;
+    const int k = c.classes;
+    double *before = room, *now = room + k;
+    if (s.words == 0) return; /* the whole block */
+    for (int j = (int)threadIdx.x; j < k; j += PATH_THREADS)
+        now[j] = (double)c.start[j] + (double)to_float(s.z[j]);
+    for (int t = 1; t < s.words; t++) {
+        double *swap = before;
+        before = now;
+        now = swap;
+        __syncthreads(); /* before is whole */
+        for (int j = (int)threadIdx.x; j < k; j += PATH_THREADS) {
+            double most = before[0] + (double)c.transitions[j];
+            int origin = 0;
+            for (int i = 1; i < k; i++) {
+                const double score = before[i] + (double)c.transitions[(int64_t)i * k + j];
+                if (score > most) most = score, origin = i;
+            }
+            now[j] = most + (double)to_float(s.z[(int64_t)t * k + j]);
+            from[(int64_t)t * k + j] = origin;
+        }
+    }
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    int best = 0;
+    double most = now[0] + (double)c.end[0];
+    for (int j = 1; j < k; j++) {
+        const double score = now[j] + (double)c.end[j];
+        if (score > most) most = score, best = j;
+    }
+    if (!(most > -(double)INFINITY)) return;
+    for (int t = s.words - 1; t >= 0; t--) {
+        path[first + t] = best;
+        if (t > 0) best = from[(int64_t)t * k + best];
+    }
+}
+
+static size_t viterbi_workspace(int64_t rows, int64_t sequences, int64_t classes) {
+    (void)sequences;
+    return (size_t)(rows * classes) * sizeof(int32_t);
+}
+
+static int viterbi(int32_t *path, const void *logits, const float *transitions, const float *start,
+                   const float *end, const int32_t *cu_items, void *workspace, int64_t rows, int64_t sequences,
+                   int64_t classes, enum berth_dtype dtype, berth_stream *stream) {
+    const crf_tables c = {transitions, start, end, nullptr, cu_items, rows, (int)classes};
+    const size_t bytes = (size_t)(2 * classes) * sizeof(double);
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CUDA_E_DTYPE;
+    if (classes > MOST_TAGS) return BERTH_CUDA_E_SHAPE;
+    if (sequences == 0 || rows == 0) return BERTH_CUDA_OK;
+    const dim3 grid((unsigned)sequences), block(PATH_THREADS);
+    if (dtype == BERTH_F32)
+        return launch(viterbi_kernel<float>, grid, block, bytes, stream, path, (int32_t *)workspace,
+                      (const float *)logits, c);
+    return launch(viterbi_kernel<bf16>, grid, block, bytes, stream, path, (int32_t *)workspace,
+                  (const bf16 *)logits, c);
+}
+
 BERTH_CUDA_TABLE(crf)(struct berth_ops *ops) {
+    ops->viterbi_workspace = viterbi_workspace;
+    ops->viterbi = viterbi;
     ops->crf_workspace = crf_workspace;
     ops->crf_forward = crf_forward;
     ops->crf_backward = crf_backward;

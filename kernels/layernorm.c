@@ -78,6 +78,43 @@ static int layernorm_forward(void *y, void *pre, float *mean, float *rstd, const
     return BERTH_CPU_OK;
 }
 
+/* The sum of a token's three table rows. */
+BERTH_INLINE void gather_row(void *sum, const float *a, const float *b, const float *c, int64_t hidden,
+                             const int half) {
+#pragma omp simd
+    for (int64_t j = 0; j < hidden; j++)
+        berth_put(sum, j, c == NULL ? a[j] + b[j] : a[j] + b[j] + c[j], half);
+}
+
+static int embedding_norm_forward(void *y, void *pre, float *mean, float *rstd, const float *token,
+                                  const float *position, const float *segment, const float *gamma,
+                                  const float *beta, const int32_t *ids, const int32_t *pos, const int32_t *seg,
+                                  int64_t rows, int64_t hidden, float eps, const struct berth_dropout *dropout,
+                                  enum berth_dtype dtype, berth_stream *stream) {
+    (void)stream;
+    if (dtype != BERTH_F32 && dtype != BERTH_BF16) return BERTH_CPU_E_DTYPE;
+    const int half = dtype == BERTH_BF16, drops = berth_dropout_active(dropout);
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < rows; t++) {
+        const int64_t at = t * hidden;
+        float *mu = mean == NULL ? NULL : mean + t, *scale = rstd == NULL ? NULL : rstd + t;
+        void *out = berth_to(y, at, half), *sum = pre == NULL ? out : berth_to(pre, at, half);
+        const float *a = token + ids[t] * hidden, *b = position + pos[t] * hidden;
+        const float *c = segment == NULL ? NULL : segment + (seg == NULL ? 0 : seg[t]) * hidden;
+        if (half) {
+            gather_row(sum, a, b, c, hidden, 1);
+            normalise_row(out, mu, scale, sum, gamma, beta, hidden, eps, 1);
+        } else {
+            gather_row(sum, a, b, c, hidden, 0);
+            normalise_row(out, mu, scale, sum, gamma, beta, hidden, eps, 0);
+        }
+        if (drops)
+            berth_dropout_row(out, out, hidden, dropout, (uint32_t)dropout->ordinal[t],
+                              (uint32_t)dropout->position[t], half);
+    }
+    return BERTH_CPU_OK;
+}
+
 BERTH_INLINE void backward_row(void *dx, void *dresidual, const void *dy, const void *pre, float mean,
                                float rstd, const float *gamma, int64_t hidden, int accumulate, const int half) {
     float sum = 0, dot = 0;
@@ -209,6 +246,7 @@ static int layernorm_param_backward(float *dgamma, float *dbeta, const void *dy,
 
 void BERTH_CPU_TABLE(layernorm)(struct berth_ops *ops) {
     ops->layernorm_forward = layernorm_forward;
+    ops->embedding_norm_forward = embedding_norm_forward;
     ops->layernorm_backward = layernorm_backward;
     ops->layernorm_param_workspace = layernorm_param_workspace;
     ops->layernorm_param_backward = layernorm_param_backward;

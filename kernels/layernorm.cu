@@ -4,7 +4,9 @@
  * array moves once. Longer rows, and those not wide, belong to a block and lie in shared memory. Statistics are
  * of the values as they are saved: with bf16, pre is rounded first, so backward is the derivative of what
  * forward computed. Variance in two passes; sums by butterflies, whose order is fixed. Parameter gradients:
- * column_sums.cuh. */
+ * column_sums.cuh.
+ *
+ * embedding_norm_forward is the same kernels with rows gathered from tables: BERT's embeddings in one pass. */
 #include "column_sums.cuh"
 
 enum { ROW_WARPS = 4, BLOCK_WARPS = 8, BLOCK_THREADS = BLOCK_WARPS * WARP, MOST_COLUMNS = 11776 };
@@ -19,8 +21,22 @@ struct norm_args {
 
 /* ------------------------------------------------------------------ forward */
 
+static inline void add_launch_argument(launch_numbers &n, const norm_args &a) {
+    add_launch_number(n, a.rows);
+    add_launch_number(n, a.hidden);
+}
+
 template <class T> struct norm_in {
+    static constexpr bool DROPS_RESULT = false; /* dropout is of x */
     const T *x, *residual;
+    const float *gamma, *beta;
+};
+
+/* BERT's embeddings: pre is gathered, dropout is of y. */
+template <class T> struct embed_in {
+    static constexpr bool DROPS_RESULT = true;
+    const float *token, *position, *segment;
+    const int32_t *ids, *pos, *seg;
     const float *gamma, *beta;
 };
 
@@ -48,9 +64,32 @@ static __device__ __forceinline__ void load_pre(pack &p, const norm_in<T> &in, c
         p.v[i] = rounded(p.v[i], (const T *)nullptr);
 }
 
-/* y of one pack. */
+template <bool WIDE>
+static __device__ __forceinline__ void add_table_pack(pack &p, const float *table, int64_t row, int hidden,
+                                                      int index, int n) {
+    pack r;
+    load_pack<WIDE>(r, table + row * hidden + index * PACK, n);
+#pragma unroll
+    for (int i = 0; i < PACK; i++)
+        p.v[i] += r.v[i];
+}
+
+/* The pack of pre = token + position + segment, as an array of T holds it. */
 template <bool WIDE, class T>
-static __device__ __forceinline__ void store_normal(const norm_out<T> &out, const norm_in<T> &in, const pack &p,
+static __device__ __forceinline__ void load_pre(pack &p, const embed_in<T> &in, const norm_args &a, int64_t row,
+                                                int index, int n) {
+    load_pack<WIDE>(p, in.token + (int64_t)in.ids[row] * a.hidden + index * PACK, n);
+    add_table_pack<WIDE>(p, in.position, in.pos[row], a.hidden, index, n);
+    if (in.segment != nullptr)
+        add_table_pack<WIDE>(p, in.segment, in.seg == nullptr ? 0 : in.seg[row], a.hidden, index, n);
+#pragma unroll
+    for (int i = 0; i < PACK; i++)
+        p.v[i] = rounded(p.v[i], (const T *)nullptr);
+}
+
+/* y of one pack. */
+template <bool WIDE, class T, class IN>
+static __device__ __forceinline__ void store_normal(const norm_out<T> &out, const IN &in, const pack &p,
                                                     const norm_args &a, int64_t row, int index, int n,
                                                     float mean, float rstd) {
     pack gamma, beta, y;
@@ -59,6 +98,8 @@ static __device__ __forceinline__ void store_normal(const norm_out<T> &out, cons
 #pragma unroll
     for (int i = 0; i < PACK; i++)
         y.v[i] = (p.v[i] - mean) * rstd * gamma.v[i] + beta.v[i];
+    if (IN::DROPS_RESULT && a.dropout.threshold != 0)
+        drop_pack(y, a.dropout, a.keep_scale, row, (uint32_t)index);
     store_pack<WIDE>(out.y + row * a.hidden + index * PACK, y, n);
 }
 
@@ -84,8 +125,8 @@ static __device__ __forceinline__ float plain_sum(const pack &p) {
     return sum;
 }
 
-template <class T, int PACKS>
-static __global__ void layernorm_forward_warp_kernel(norm_out<T> out, norm_in<T> in, norm_args a) {
+template <class T, int PACKS, class IN>
+static __global__ void layernorm_forward_warp_kernel(norm_out<T> out, IN in, norm_args a) {
     const int lane = (int)threadIdx.x % WARP;
     const int64_t row = (int64_t)blockIdx.x * ROW_WARPS + threadIdx.x / WARP;
     if (row >= a.rows) return; /* a whole warp, and no block barrier follows */
@@ -115,8 +156,8 @@ static __global__ void layernorm_forward_warp_kernel(norm_out<T> out, norm_in<T>
     if (lane == 0 && out.rstd != nullptr) out.rstd[row] = rstd;
 }
 
-template <class T, bool WIDE>
-static __global__ void layernorm_forward_block_kernel(norm_out<T> out, norm_in<T> in, norm_args a) {
+template <class T, bool WIDE, class IN>
+static __global__ void layernorm_forward_block_kernel(norm_out<T> out, IN in, norm_args a) {
     BERTH_DYNAMIC_SHARED(pack, held);
     BERTH_SHARED(float, part, [BLOCK_WARPS]);
     const int64_t row = blockIdx.x;
@@ -266,23 +307,22 @@ static dim3 row_grid(int64_t rows) {
     return dim3((unsigned)ceil_div(rows, ROW_WARPS));
 }
 
-template <int PACKS, class T>
-static int forward_warp(const norm_out<T> &out, const norm_in<T> &in, const norm_args &a,
-                        berth_stream *stream) {
-    return launch(layernorm_forward_warp_kernel<T, PACKS>, row_grid(a.rows), dim3(ROW_WARPS * WARP), 0, stream,
-                  out, in, a);
+template <int PACKS, class T, class IN>
+static int forward_warp(const norm_out<T> &out, const IN &in, const norm_args &a, berth_stream *stream) {
+    return launch(layernorm_forward_warp_kernel<T, PACKS, IN>, row_grid(a.rows), dim3(ROW_WARPS * WARP), 0,
+                  stream, out, in, a);
 }
 
-template <class T>
-static int forward(const norm_out<T> &out, const norm_in<T> &in, const norm_args &a, berth_stream *stream) {
-    const bool wide = wide_rows(a.hidden, in.x, in.residual, in.gamma, in.beta, out.y, out.pre);
+template <class T, class IN>
+static int forward(const norm_out<T> &out, const IN &in, const norm_args &a, bool wide, berth_stream *stream) {
     const int64_t packs = ceil_div(a.hidden, PACK);
     if (wide && packs <= 1 * WARP) return forward_warp<1>(out, in, a, stream);
     if (wide && packs <= 2 * WARP) return forward_warp<2>(out, in, a, stream);
     if (wide && packs <= 3 * WARP) return forward_warp<3>(out, in, a, stream);
     if (wide && packs <= 4 * WARP) return forward_warp<4>(out, in, a, stream);
     const size_t bytes = (size_t)packs * sizeof(pack);
-    return launch(wide ? layernorm_forward_block_kernel<T, true> : layernorm_forward_block_kernel<T, false>,
+    return launch(wide ? layernorm_forward_block_kernel<T, true, IN>
+                       : layernorm_forward_block_kernel<T, false, IN>,
                   dim3((unsigned)a.rows), dim3(BLOCK_THREADS), bytes, stream, out, in, a);
 }
 
@@ -299,12 +339,30 @@ static int layernorm_forward(void *y, void *pre, float *mean, float *rstd, const
     if (rows == 0) return BERTH_CUDA_OK;
     if (hidden > MOST_COLUMNS) return BERTH_CUDA_E_SHAPE;
     const norm_args a = args_of(rows, hidden, eps, dropout);
+    const bool wide = wide_rows(hidden, x, residual, (const void *)gamma, (const void *)beta, y, pre);
     if (dtype == BERTH_F32)
         return forward(norm_out<float>{(float *)y, (float *)pre, mean, rstd},
-                       norm_in<float>{(const float *)x, (const float *)residual, gamma, beta}, a, stream);
+                       norm_in<float>{(const float *)x, (const float *)residual, gamma, beta}, a, wide, stream);
     if (dtype != BERTH_BF16) return BERTH_CUDA_E_DTYPE;
     return forward(norm_out<bf16>{(bf16 *)y, (bf16 *)pre, mean, rstd},
-                   norm_in<bf16>{(const bf16 *)x, (const bf16 *)residual, gamma, beta}, a, stream);
+                   norm_in<bf16>{(const bf16 *)x, (const bf16 *)residual, gamma, beta}, a, wide, stream);
+}
+
+static int embedding_norm_forward(void *y, void *pre, float *mean, float *rstd, const float *token,
+                                  const float *position, const float *segment, const float *gamma,
+                                  const float *beta, const int32_t *ids, const int32_t *pos, const int32_t *seg,
+                                  int64_t rows, int64_t hidden, float eps, const struct berth_dropout *dropout,
+                                  enum berth_dtype dtype, berth_stream *stream) {
+    if (rows == 0) return BERTH_CUDA_OK;
+    if (hidden > MOST_COLUMNS) return BERTH_CUDA_E_SHAPE;
+    const norm_args a = args_of(rows, hidden, eps, dropout);
+    const bool wide = wide_rows(hidden, token, position, segment, gamma, beta) && wide_rows(hidden, y, pre);
+    if (dtype == BERTH_F32)
+        return forward(norm_out<float>{(float *)y, (float *)pre, mean, rstd},
+                       embed_in<float>{token, position, segment, ids, pos, seg, gamma, beta}, a, wide, stream);
+    if (dtype != BERTH_BF16) return BERTH_CUDA_E_DTYPE;
+    return forward(norm_out<bf16>{(bf16 *)y, (bf16 *)pre, mean, rstd},
+                   embed_in<bf16>{token, position, segment, ids, pos, seg, gamma, beta}, a, wide, stream);
 }
 
 template <int PACKS, class T>
@@ -371,6 +429,7 @@ static int layernorm_param_backward(float *dgamma, float *dbeta, const void *dy,
 
 BERTH_CUDA_TABLE(layernorm)(struct berth_ops *ops) {
     ops->layernorm_forward = layernorm_forward;
+    ops->embedding_norm_forward = embedding_norm_forward;
     ops->layernorm_backward = layernorm_backward;
     ops->layernorm_param_workspace = layernorm_param_workspace;
     ops->layernorm_param_backward = layernorm_param_backward;

@@ -33,17 +33,29 @@ static void adamw_update(float *restrict p, float *restrict m, float *restrict v
     }
 }
 
-static int adamw(float *p, float *m, float *v, const float *g, const float *grad_scale, int64_t n, float lr,
-                 float beta1, float beta2, float eps, float decay, float correction1, float correction2,
-                 berth_stream *stream) {
+static int adamw_half(float *p, void *half, float *m, float *v, const float *g, const float *grad_scale,
+                      int64_t n, float lr, float beta1, float beta2, float eps, float decay, float correction1,
+                      float correction2, berth_stream *stream) {
     (void)stream;
     const struct coefficients c = {
         lr, beta1, beta2, eps, decay, 1.0f - beta1, 1.0f - beta2, 1.0f / correction1, 1.0f / correction2};
     const float scale = grad_scale[0];
+    if (isnan(scale)) return BERTH_CPU_OK;
 #pragma omp parallel for schedule(static)
-    for (int64_t first = 0; first < n; first += CHUNK)
-        adamw_update(p + first, m + first, v + first, g + first, scale, berth_min(CHUNK, n - first), &c);
+    for (int64_t first = 0; first < n; first += CHUNK) {
+        const int64_t count = berth_min(CHUNK, n - first);
+        adamw_update(p + first, m + first, v + first, g + first, scale, count, &c);
+        for (int64_t i = first; half != NULL && i < first + count; i++)
+            berth_put(half, i, p[i], 1);
+    }
     return BERTH_CPU_OK;
+}
+
+static int adamw(float *p, float *m, float *v, const float *g, const float *grad_scale, int64_t n, float lr,
+                 float beta1, float beta2, float eps, float decay, float correction1, float correction2,
+                 berth_stream *stream) {
+    return adamw_half(p, NULL, m, v, g, grad_scale, n, lr, beta1, beta2, eps, decay, correction1, correction2,
+                      stream);
 }
 
 /* own, ahead: what g' and the new m weigh in the step: 0, 1; with nesterov 1, momentum. */
@@ -62,6 +74,7 @@ static int sgd(float *p, float *m, const float *g, const float *grad_scale, int6
                int nesterov, float decay, berth_stream *stream) {
     (void)stream;
     const float scale = grad_scale[0], own = nesterov ? 1.0f : 0.0f, ahead = nesterov ? momentum : 1.0f;
+    if (isnan(scale)) return BERTH_CPU_OK;
 #pragma omp parallel for schedule(static)
     for (int64_t first = 0; first < n; first += CHUNK)
         sgd_update(p + first, m + first, g + first, scale, berth_min(CHUNK, n - first), lr, momentum, own,
@@ -85,6 +98,7 @@ static int lion(float *p, float *m, const float *g, const float *grad_scale, int
                 float beta2, float decay, berth_stream *stream) {
     (void)stream;
     const float scale = grad_scale[0];
+    if (isnan(scale)) return BERTH_CPU_OK;
 #pragma omp parallel for schedule(static)
     for (int64_t first = 0; first < n; first += CHUNK)
         lion_update(p + first, m + first, g + first, scale, berth_min(CHUNK, n - first), lr, beta1, beta2,
@@ -106,8 +120,22 @@ static int average(float *e, const float *p, int64_t n, float rate, berth_stream
     return BERTH_CPU_OK;
 }
 
+static int clip(float *scale, double *norm, const double *squares, int64_t count, double most,
+                berth_stream *stream) {
+    (void)stream;
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++)
+        sum += squares[i];
+    const double root = sqrt(sum), share = most > 0 ? most / (root + 1e-6) : 1.0;
+    norm[0] = root;
+    scale[0] = !isfinite(root) ? NAN : share < 1.0 ? (float)share : 1.0f;
+    return BERTH_CPU_OK;
+}
+
 void BERTH_CPU_TABLE(optim)(struct berth_ops *ops) {
     ops->adamw = adamw;
+    ops->adamw_half = adamw_half;
+    ops->clip = clip;
     ops->sgd = sgd;
     ops->lion = lion;
     ops->average = average;

@@ -1,5 +1,6 @@
 /* cases_optim.c: what the optimizers do to parameters. */
 #include <math.h>
+#include <string.h>
 
 #include "ops/support_ops.h"
 
@@ -43,6 +44,73 @@ static const struct op_kind adamw = {.name = "adamw",
                                      .build = adamw_build,
                                      .forward = adamw_forward,
                                      .steps = {{"update", adamw_call, NULL, adamw_bytes}}};
+
+/* The same with the copy in bf16, and the factor by clip: of norms 3, 4 and 12, so 13, at most 6.5 or without a
+ * limit; not a number: nothing changes. */
+enum { CLIPPED = 1, NOT_FINITE = 2 };
+
+static void half_build(struct op_ctx *x) {
+    adamw_build(x);
+    op_output(x, "half", 1, x->c->s[N]);
+    op_output(x, "scale", 1, 1)->tolerance = 1e-6;
+    op_output(x, "norm", 1, 1);
+    op_activations(x, "half");
+    if (x->dtype == BERTH_F32) op_find(x, "half")->tolerance = 4e-3; /* a copy is bf16 all the same */
+}
+
+static void half_forward(struct op_ctx *x) {
+    const bool finite = !(x->c->flags & NOT_FINITE);
+    op_d(x, "norm")[0] = finite ? 13 : -1;
+    op_d(x, "scale")[0] = !finite ? -1 : x->c->flags & CLIPPED ? 6.5 / (13 + 1e-6) : 1;
+    op_d(x, "clip")[0] = op_d(x, "scale")[0];
+    adamw_forward(x);
+    static const char *const names[] = {"p", "m", "v"};
+    for (int i = 0; i < 3 && !finite; i++)
+        for (int64_t k = 0; k < x->c->s[N]; k++)
+            op_d(x, names[i])[k] = op_find(x, names[i])->first[k];
+    for (int64_t k = 0; k < x->c->s[N]; k++)
+        op_d(x, "half")[k] = finite ? op_d(x, "p")[k] : 7;
+}
+
+static float float_of_half(uint16_t half) {
+    const uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static int half_call(struct op_ctx *x, const struct berth_ops *ops, berth_stream *stream) {
+    const int64_t n = x->c->s[N];
+    double *squares = op_block(x, 4 * sizeof *squares), *norm = squares + 3;
+    uint16_t *half = op_block(x, (size_t)(n + 1) * sizeof *half);
+    squares[0] = 9, squares[1] = x->c->flags & NOT_FINITE ? (double)INFINITY : 16, squares[2] = 144;
+    for (int64_t i = 0; i < n; i++)
+        half[i] = 0x40E0; /* 7 */
+    int error = ops->clip(op_f(x, "scale"), norm, squares, 3, x->c->flags & CLIPPED ? 6.5 : 0, stream);
+    error |= ops->adamw_half(op_f(x, "p"), half, op_f(x, "m"), op_f(x, "v"), op_f(x, "g"), op_f(x, "scale"), n,
+                             (float)lr, (float)beta1, (float)beta2, (float)eps, (float)decay,
+                             (float)(1 - pow(beta1, 3)), (float)(1 - pow(beta2, 3)), stream);
+    if (error != 0 || !op_wait(x)) return error != 0 ? error : -1;
+    op_f(x, "norm")[0] = isfinite(*norm) ? (float)*norm : -1;
+    if (isnan(op_f(x, "scale")[0])) op_f(x, "scale")[0] = -1;
+    for (int64_t i = 0; i < n; i++)
+        if (x->dtype == BERTH_F32)
+            op_f(x, "half")[i] = float_of_half(half[i]);
+        else
+            ((uint16_t *)op_a(x, "half"))[i] = half[i];
+    return 0;
+}
+
+static double half_bytes(const struct op_ctx *x) {
+    return (double)x->c->s[N] * 30;
+}
+
+static const struct op_kind adamw_half = {.name = "adamw_half",
+                                          .sizes = "N",
+                                          .flags = "clipped infinite",
+                                          .build = half_build,
+                                          .forward = half_forward,
+                                          .steps = {{"update", half_call, NULL, half_bytes}}};
 
 /* ------------------------------------------------------------------ SGD, Lion, averages */
 
@@ -129,7 +197,15 @@ static const struct op_kind average = {.name = "average",
     {&kind, {0}, flags}, {&kind, {1}, flags}, {&kind, {17}, flags}, {&kind, {4099}, flags}, {                  \
         &kind, {100003}, flags                                                                                 \
     }
-const struct op_case cases_optim[] = {LENGTHS(adamw, 0), LENGTHS(sgd, 0),     LENGTHS(sgd, NESTEROV),
-                                      LENGTHS(lion, 0),  LENGTHS(average, 0), {0}};
-const struct op_case perf_optim[] = {
-    {&adamw, {20000000}, 0}, {&sgd, {20000000}, 0}, {&lion, {20000000}, 0}, {&average, {20000000}, 0}, {0}};
+const struct op_case cases_optim[] = {LENGTHS(adamw, 0),
+                                      LENGTHS(adamw_half, CLIPPED),
+                                      LENGTHS(adamw_half, 0),
+                                      LENGTHS(adamw_half, NOT_FINITE),
+                                      LENGTHS(sgd, 0),
+                                      LENGTHS(sgd, NESTEROV),
+                                      LENGTHS(lion, 0),
+                                      LENGTHS(average, 0),
+                                      {0}};
+const struct op_case perf_optim[] = {{&adamw, {20000000}, 0},   {&adamw_half, {20000000}, CLIPPED},
+                                     {&sgd, {20000000}, 0},     {&lion, {20000000}, 0},
+                                     {&average, {20000000}, 0}, {0}};

@@ -143,8 +143,8 @@ void op_title(const struct op_case *c, char *text, size_t size);
 
 /* ---- the lists, one a family; ended by a case without a kind */
 extern const struct op_case cases_gemm[], cases_norm[], cases_attention[], cases_embed[], cases_loss[],
-    cases_heads[], cases_flat[], cases_act[], cases_optim[];
+    cases_heads[], cases_flat[], cases_act[], cases_optim[], cases_fused[];
 extern const struct op_case perf_gemm[], perf_norm[], perf_attention[], perf_embed[], perf_loss[], perf_heads[],
-    perf_flat[], perf_act[], perf_optim[];
+    perf_flat[], perf_act[], perf_optim[], perf_fused[];
 
 #endif /* BERTH_TESTS_SUPPORT_OPS_H */

@@ -23,11 +23,12 @@
 #include "device/device_priv.h"
 #include "ops/support_ops.h"
 
-static const struct op_case *const test_lists[] = {cases_flat,  cases_act,       cases_gemm,
-                                                   cases_norm,  cases_embed,     cases_loss,
-                                                   cases_heads, cases_attention, cases_optim};
-static const struct op_case *const perf_lists[] = {perf_flat, perf_act,   perf_gemm,      perf_norm, perf_embed,
-                                                   perf_loss, perf_heads, perf_attention, perf_optim};
+static const struct op_case *const test_lists[] = {cases_flat,  cases_act,  cases_gemm,  cases_norm,
+                                                   cases_embed, cases_loss, cases_heads, cases_attention,
+                                                   cases_optim, cases_fused};
+static const struct op_case *const perf_lists[] = {perf_flat,  perf_act,  perf_gemm,  perf_norm,
+                                                   perf_embed, perf_loss, perf_heads, perf_attention,
+                                                   perf_optim, perf_fused};
 enum { LISTS = sizeof test_lists / sizeof test_lists[0] };
 
 static const char *const isa_names[] = {"base", "avx2", "avx512"};
