@@ -19,8 +19,9 @@ exec awk '
         allowed["text"]    = " text base philox "
         allowed["model"]   = " model tape batch text device base kernels philox "
         allowed["data"]    = " data text batch base philox "
-        allowed["train"]   = " train model data tape batch text device base kernels philox "
-        allowed["cli"]     = " cli train model data tape batch text device base kernels philox "
+        allowed["dist"]    = " dist device base kernels philox "
+        allowed["train"]   = " train dist model data tape batch text device base kernels philox "
+        allowed["cli"]     = " cli train dist model data tape batch text device base kernels philox "
         allowed["demo"]    = " demo base philox "
         # header: its part, where the two names differ
         part_of["kernels.h"] = part_of["kernels_cuda.h"] = "kernels"; part_of["philox.h"] = "philox"

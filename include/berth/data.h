@@ -129,6 +129,9 @@ void berth_feeder_free(struct berth_feeder *f);
 berth_status berth_feeder_epoch_steps(struct berth_feeder *f, int64_t epoch, int64_t *out) BERTH_CHECKED;
 /* Takes the next optimizer step; going past an epoch's end begins the next. */
 berth_status berth_feeder_next(struct berth_feeder *f) BERTH_CHECKED;
+/* Any batch of the step, this rank's or not: for what stands in each of them of the whole step (step_rows, one_share,
+ * task_rows and task_items). */
+const struct berth_batch *berth_feeder_step_batch(const struct berth_feeder *f);
 /* This rank's batches of the step: at most its parts; empty ones are left out. Borrowed until the next step. */
 int berth_feeder_batch_count(const struct berth_feeder *f);
 const struct berth_batch *berth_feeder_batch(const struct berth_feeder *f, int index);

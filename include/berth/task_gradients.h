@@ -37,10 +37,14 @@ struct berth_task_gradient_options {
     const bool *trained;     /* [parameter_count] those that count; NULL: all that have a gradient */
     const bool *wanted;      /* [head_count] tasks that are trained; NULL: all. Others have no buffer */
     bool representation;     /* by the last hidden states; else by the shared parameters */
+    bool dense;              /* the token table's whole, not as rows: for who adds buffers of several walks up */
 };
 berth_status berth_task_gradients_create(struct berth_task_gradients **out, struct berth_model *m,
                                          const struct berth_task_gradient_options *options) BERTH_CHECKED;
 void berth_task_gradients_free(struct berth_task_gradients *g); /* NULL is allowed */
+/* Device memory of all that is shared, [tasks wanted, span] with gaps of zeros, *count floats; with dense there is no
+ * other. To be summed over several walks before gram and combine. NULL and 0 where nothing is. */
+float *berth_task_gradients_buffer(const struct berth_task_gradients *g, int64_t *count);
 size_t berth_task_gradients_memory(const struct berth_task_gradients *g); /* bytes on the device now */
 /* The same from shapes alone: rows: distinct tokens that the tasks of a step meet. */
 int64_t berth_task_gradients_floats(const struct berth_model *m, const bool *trained, const bool *wanted, int64_t rows);

@@ -17,6 +17,7 @@
 
 #include "berth/config.h"
 #include "berth/data.h"
+#include "berth/dist.h"
 #include "berth/model.h"
 
 /* ---- optimizers: one row each in src/train/optimizer.c */
@@ -186,6 +187,11 @@ struct berth_observer {
 struct berth_trainer;
 berth_status berth_trainer_create(struct berth_trainer **out, const struct berth_config *c,
                                   const struct berth_observer *observer) BERTH_CHECKED;
+/* The same as one of several ranks (dist.h; borrowed), which all call the same functions: each trains on its part of
+ * every step, and rank 0 alone evaluates, writes the run folder and tells the observer, of which the others' is asked
+ * for stop_requested only. A rank that fails has told the others when these functions return. */
+berth_status berth_trainer_create_rank(struct berth_trainer **out, const struct berth_config *c,
+                                       const struct berth_observer *observer, struct berth_comm *comm) BERTH_CHECKED;
 /* What will be done, as text: tasks, rows, shares, parameters by group, steps. Owned by the caller. */
 berth_status berth_trainer_plan(struct berth_trainer *t, char **out) BERTH_CHECKED;
 /* resume false: the run folder must not exist (BERTH_E_EXISTS). resume true: continues from the newest good checkpoint,

@@ -43,38 +43,60 @@ static berth_status print_plan(struct berth_trainer *trainer) {
     return status;
 }
 
-static berth_status run(const struct cli_args *args) {
+/* What every rank does; rank 0 alone is heard. */
+static berth_status run_rank(const struct cli_args *args, const struct berth_config *config,
+                             struct berth_comm *comm) {
     berth_status status = BERTH_OK;
-    struct berth_config *config = NULL;
     struct berth_trainer *trainer = NULL;
     struct berth_observer observer = cli_observer(stop_requested);
-    BERTH_TRY_OUT(berth_config_load(&config, args->positional[0], args->positional + 1,
-                                    (size_t)args->positional_count - 1));
-    if (!cli_flag(args, "dry-run")) watch_signals();
-    BERTH_TRY_OUT(berth_trainer_create(&trainer, config, &observer));
-    if (cli_flag(args, "dry-run")) {
-        BERTH_TRY_OUT(print_plan(trainer));
+    bool dry = cli_flag(args, "dry-run"), heard = comm->rank == 0;
+    if (heard && !dry) watch_signals();
+    if (!heard) berth_log_set(NULL, NULL, BERTH_LOG_ERROR);
+    BERTH_TRY_OUT(berth_trainer_create_rank(&trainer, config, &observer, comm));
+    if (dry) {
+        if (heard) BERTH_TRY_OUT(print_plan(trainer));
         goto out;
     }
     BERTH_TRY_OUT(berth_trainer_start(trainer, cli_flag(args, "resume")));
     BERTH_TRY_OUT(berth_trainer_run(trainer));
+    if (!heard) goto out;
     BERTH_TRY_OUT(cli_scores_print(berth_trainer_dev_scores(trainer)));
     BERTH_TRY_OUT(cli_scores_print(berth_trainer_test_scores(trainer)));
 out:
     berth_trainer_free(trainer);
-    berth_config_free(config);
     return status;
+}
+
+static berth_status run(const struct cli_args *args) {
+    berth_status status = BERTH_OK;
+    struct berth_config *config = NULL;
+    struct berth_comm *comm = NULL;
+    int64_t ranks = 1;
+    BERTH_TRY_OUT(cli_int(args, "ranks", 1, BERTH_COMM_MAX, &ranks));
+    BERTH_TRY_OUT(berth_config_load(&config, args->positional[0], args->positional + 1,
+                                    (size_t)args->positional_count - 1));
+    BERTH_TRY_OUT(berth_comm_fork(&comm, (int)ranks));
+    status = run_rank(args, config, comm);
+out:
+    berth_config_free(config);
+    if (comm == NULL) return status;
+    bool heard = comm->rank == 0;
+    berth_status others = berth_comm_close(comm); /* the others' failure, where rank 0 met none */
+    if (!heard)
+        exit(status == BERTH_E_STOPPED ? 0 : berth_status_exit_code(status)); /* rank 0 speaks for all */
+    return status != BERTH_OK ? status : others;
 }
 
 static const struct cli_option options[] = {
     {"resume", NULL, "go on from the run folder's newest good checkpoint; start when there is none"},
+    {"ranks", "N", "train with N processes of this machine, each on its part of every step (default 1)"},
     {"dry-run", NULL, "print the plan (tasks, rows, shares, parameters, steps) and write no run folder"},
     {NULL, NULL, NULL},
 };
 
 const struct cli_command cli_train = {
     .name = "train",
-    .usage = "CONFIG [key=value ...] [--resume] [--dry-run]",
+    .usage = "CONFIG [key=value ...] [--resume] [--ranks N] [--dry-run]",
     .summary = "train one backbone and its heads as CONFIG says",
     .details =
         "Trains what the YAML file CONFIG says into its run folder (`output`), which must not exist yet "
@@ -86,7 +108,13 @@ const struct cli_command cli_train = {
         "standard output as lines of task, split, metric, value. The best model lies in RUN/best.\n"
         "\n"
         "SIGTERM, SIGINT and SIGUSR1 end the run after the step at hand with a checkpoint and exit code 75;\n"
-        "the same command with --resume goes on and ends with the same bits as a run never stopped.",
+        "the same command with --resume goes on and ends with the same bits as a run never stopped.\n"
+        "\n"
+        "--ranks N starts N processes that share the machine's threads (or `threads` each) and exchange "
+        "gradients\n"
+        "through shared memory. A step's batch_size is that of all together; train.accumulate, rounded up to "
+        "a\n"
+        "multiple of N, is the number of parts it is cut in. Another N may go on with the same run folder.",
     .options = options,
     .min_positional = 1,
     .max_positional = -1,

@@ -99,6 +99,11 @@ const struct berth_batch *berth_feeder_batch(const struct berth_feeder *f, int i
     return &f->step->batches[berth_feeder_batch_part(f, index)];
 }
 
+const struct berth_batch *berth_feeder_step_batch(const struct berth_feeder *f) {
+    BERTH_ASSERT(f->step);
+    return &f->step->batches[f->step->part[0]]; /* that of the first row */
+}
+
 int64_t berth_feeder_epoch(const struct berth_feeder *f) {
     return f->epoch;
 }

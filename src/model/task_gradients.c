@@ -95,7 +95,7 @@ static void choose(struct berth_task_gradients *g, const struct berth_task_gradi
         g->shared[i] = !o->representation && o->gradients[i] != NULL && is_shared(m, g->wanted, i);
         g->trained[i] = g->shared[i] && (o->trained == NULL || o->trained[i]);
     }
-    g->dense = g->shared[0] && tied(m, g->wanted);
+    g->dense = g->shared[0] && (o->dense || tied(m, g->wanted));
     g->as_rows = g->shared[0] && !g->dense;
     measure_span(g);
 }
@@ -171,6 +171,11 @@ void berth_task_gradients_free(struct berth_task_gradients *g) {
 
 size_t berth_task_gradients_memory(const struct berth_task_gradients *g) {
     return span_bytes(g) + row_bytes(g);
+}
+
+float *berth_task_gradients_buffer(const struct berth_task_gradients *g, int64_t *count) {
+    *count = g->groups * g->span;
+    return g->buffer;
 }
 
 berth_status berth_task_gradients_begin(struct berth_task_gradients *g) {

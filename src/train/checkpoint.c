@@ -168,6 +168,12 @@ berth_status checkpoint_write(struct berth_trainer *t) {
     struct checkpointer *c = t->checkpointer;
     struct checkpoint_job *job = &c->job;
     double begin = berth_time_seconds();
+    BERTH_TRY(ranks_check_same(t));
+    if (!ranks_first(t)) {
+        c->proved = true;
+        t->last_checkpoint = t->clock;
+        return BERTH_OK;
+    }
     BERTH_TRY(checkpoint_wait(t));
     berth_status status = take_all(t);
     free(job->path);
@@ -186,8 +192,8 @@ berth_status checkpoint_write(struct berth_trainer *t) {
     if (status == BERTH_OK) status = checkpointer_start(c);
     if (status != BERTH_OK)
         return berth_error_context(status, "writing the checkpoint of step %lld", (long long)t->state.step);
-    t->last_checkpoint = berth_time_seconds();
-    c->stall = t->last_checkpoint - begin;
+    t->last_checkpoint = t->clock;
+    c->stall = berth_time_seconds() - begin;
     return c->proved ? BERTH_OK : checkpoint_wait(t);
 }
 
@@ -207,24 +213,41 @@ bool checkpoint_scheduled(const struct berth_trainer *t) {
 
 /* ---- reading */
 
+/* Cuts metrics and events back to where a checkpoint knew them, 0: to nothing. */
+static berth_status cut_files(const struct berth_trainer *t, int64_t metrics, int64_t events) {
+    if (!ranks_first(t)) return BERTH_OK;
+    BERTH_TRY(run_file_cut(t->folder.metrics, metrics));
+    return run_file_cut(t->folder.events, events);
+}
+
+/* The checkpoint to go on from: rank 0 chooses, so that all take the same. *file NULL: there is none. */
+static berth_status choose(struct berth_h5 **file, char **path, struct berth_trainer *t) {
+    char reason[1024] = "";
+    int64_t step = -1;
+    *file = NULL;
+    if (ranks_first(t)) BERTH_TRY(open_newest(file, path, &step, t->folder.checkpoints, reason));
+    if (*file == NULL && reason[0] != '\0')
+        BERTH_FAIL(BERTH_E_FORMAT,
+                   "no checkpoint can be read, the newest: %s; remove the files in %s to begin anew", reason,
+                   t->folder.checkpoints);
+    if (*file == NULL) step = -1;
+    BERTH_TRY(berth_comm_broadcast(t->comm, &step, sizeof step));
+    if (ranks_first(t) || step < 0) return BERTH_OK;
+    BERTH_TRY(checkpoint_path(path, t->folder.checkpoints, step));
+    return berth_h5_open(file, *path, CHECKPOINT_KIND, CHECKPOINT_VERSION);
+}
+
 berth_status checkpoint_restore(struct berth_trainer *t, bool *found) {
     berth_status status = BERTH_OK;
     struct berth_h5 *f = NULL;
     struct berth_json *meta = NULL;
     char *path = NULL;
     const char *text = NULL;
-    char reason[1024];
-    int64_t step = 0;
     *found = false;
     BERTH_TRY_OUT(checkpoint_wait(t));
-    BERTH_TRY_OUT(open_newest(&f, &path, &step, t->folder.checkpoints, reason));
+    BERTH_TRY_OUT(choose(&f, &path, t));
     if (f == NULL) {
-        if (reason[0] != '\0')
-            BERTH_FAIL_OUT(BERTH_E_FORMAT,
-                           "no checkpoint can be read, the newest: %s; remove the files in %s to begin anew",
-                           reason, t->folder.checkpoints);
-        BERTH_TRY_OUT(run_file_cut(t->folder.metrics, 0));
-        BERTH_TRY_OUT(run_file_cut(t->folder.events, 0));
+        BERTH_TRY_OUT(cut_files(t, 0, 0));
         goto out;
     }
     BERTH_TRY_OUT(berth_h5_text(f, "meta", &text));
@@ -232,8 +255,7 @@ berth_status checkpoint_restore(struct berth_trainer *t, bool *found) {
     BERTH_TRY_OUT(checkpoint_check_fits(t, f, path, meta));
     BERTH_TRY_OUT(scores_read_json(&t->dev_scores, meta, "dev", BERTH_DEV, t->data));
     BERTH_TRY_OUT(parts_restore(t, f, path, true));
-    BERTH_TRY_OUT(run_file_cut(t->folder.metrics, t->checkpointer->metrics_size));
-    BERTH_TRY_OUT(run_file_cut(t->folder.events, t->checkpointer->events_size));
+    BERTH_TRY_OUT(cut_files(t, t->checkpointer->metrics_size, t->checkpointer->events_size));
     *found = true;
     free(t->checkpoint);
     t->checkpoint = path;

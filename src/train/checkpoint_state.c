@@ -163,7 +163,8 @@ berth_status checkpoint_meta(char **out, const struct berth_trainer *t) {
     struct berth_str s;
     berth_str_init(&s);
     BERTH_TRY_OUT(machine_text(&machine, t));
-    berth_str_addf(&s, "{\"berth\":\"%s\",\"step\":%lld,\"machine\":", BERTH_VERSION, (long long)t->state.step);
+    berth_str_addf(&s, "{\"berth\":\"%s\",\"step\":%lld,\"ranks\":%d,\"machine\":", BERTH_VERSION,
+                   (long long)t->state.step, t->comm->size);
     berth_str_add_json(&s, machine);
     berth_str_add(&s, ",\"dev\":");
     scores_add_json(&s, &t->dev_scores);
@@ -196,6 +197,18 @@ static berth_status check_machine(struct berth_trainer *t, const char *path, con
 out:
     free(here);
     return status;
+}
+
+/* Any number of ranks goes on from any other; only `deterministic: strict` has the same bits then. */
+static berth_status check_ranks(struct berth_trainer *t, const struct berth_json *meta) {
+    int64_t there = 1;
+    BERTH_TRY(berth_json_int_or(&there, meta, "ranks", 1, 1, INT64_MAX));
+    if (there == t->comm->size || strcmp(berth_config_string(t->config, "deterministic"), "strict") == 0)
+        return BERTH_OK;
+    record_note(
+        t, "going on with %d ranks, the checkpoint is of %lld: sums go in another order, so bits may differ",
+        t->comm->size, (long long)there);
+    return BERTH_OK;
 }
 
 /* The digest of a tensor or dataset of the file against entry `i` of the list it carries. */
@@ -254,6 +267,7 @@ berth_status checkpoint_check_fits(struct berth_trainer *t, const struct berth_h
                        path);
     BERTH_TRY_OUT(check_digests(file, path));
     BERTH_TRY_OUT(check_machine(t, path, meta));
+    BERTH_TRY_OUT(check_ranks(t, meta));
 out:
     free(layout);
     return status;

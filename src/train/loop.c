@@ -1,14 +1,16 @@
-/* loop.c: a run, from top to bottom: step after step, and what follows each.
+/* loop.c: a run, from top to bottom: step after step, and what follows each. Every rank (ranks.c) runs all of
+ * it.
  *
  *   step:   zero the gradients
- *           for each batch of the step (accumulation):
+ *           for each of this rank's batches of the step:
  *               forward once: the backbone over all rows, each head over its own items
  *               loss  += sum over tasks of  w_t share_t (sum of item losses / labelled items of the whole step)
  *               backward: gradients += dloss
- *           fetch the tasks' losses; one that is not finite ends the run before anything was changed, or is
- * passed over: train.on_nan the optimizer over the owners that took part; what the weighting learns; the
- * average of the values after:  report, evaluate, write a checkpoint, or stop, whatever is due at this step;
- * freeze and thaw stage after stage; then the end
+ *           sum gradients and losses over the ranks
+ *           a loss that is not finite ends the run before anything was changed, or is passed over: train.on_nan
+ *           the optimizer over the owners that took part; what the weighting learns; the average of the values
+ *   after:  report, evaluate, write a checkpoint, or stop, whatever is due at this step; freeze and thaw
+ *   stage after stage; then the end
  *
  * Dropout is keyed by the optimizer step and the row's ordinal in it, so cutting a step into other batches
  * gives the same masks. The order "evaluate, then checkpoint" makes a checkpoint hold the evaluation of its own
@@ -38,15 +40,16 @@ struct weighting_step weighting_step_of(const struct berth_trainer *t) {
 
 static void weigh_tasks(struct berth_trainer *t) {
     const bool *trained = stage_now(t)->tasks;
+    const struct berth_batch *step_batch = berth_feeder_step_batch(t->feeder);
     t->active[0] = false;
     for (size_t i = 0; i < t->task_count; i++) {
         t->items[i] = 0;
         t->share[i] = 0;
-        for (int b = 0; b < berth_feeder_batch_count(t->feeder); b++) {
-            const struct berth_batch *batch = berth_feeder_batch(t->feeder, b);
-            if (batch->items[i].task_items <= t->items[i]) continue;
-            t->items[i] = batch->items[i].task_items;
-            t->share[i] = batch->one_share ? 1.0 : (double)batch->items[i].task_rows / (double)batch->step_rows;
+        if (step_batch->items[i].task_items > 0) {
+            t->items[i] = step_batch->items[i].task_items;
+            t->share[i] = step_batch->one_share
+                              ? 1.0
+                              : (double)step_batch->items[i].task_rows / (double)step_batch->step_rows;
         }
         t->active[i + 1] = t->items[i] > 0 && trained[i];
         t->active[0] |= t->active[i + 1];
@@ -59,8 +62,9 @@ static void weigh_tasks(struct berth_trainer *t) {
     t->weighting.kind->weights(&t->weighting, &step, t->weights);
 }
 
-/* Forward and backward of one batch; the sums of item losses are added to t->losses. */
-static berth_status run_batch(struct berth_trainer *t, const struct berth_batch *batch) {
+/* Forward and backward of one batch; the sums of item losses go to the part's place in t->losses. */
+static berth_status run_batch(struct berth_trainer *t, const struct berth_batch *batch, int part_index) {
+    float *losses = t->losses + (size_t)part_index * t->task_count;
     struct berth_tensor *total = NULL;
     struct berth_forward_options options = {
         .training = true,
@@ -80,7 +84,7 @@ static berth_status run_batch(struct berth_trainer *t, const struct berth_batch 
         float scale = (float)(1.0 / (double)t->items[i]);
         BERTH_TRY(berth_model_head_loss(t->model, t->tape, (int)i, t->logits[i], batch, &rows));
         BERTH_TRY(BERTH_OP(t->device,
-                           scaled_sum(t->losses + i, rows->data, rows->shape[0], scale, 1, t->device->stream)));
+                           scaled_sum(losses + i, rows->data, rows->shape[0], scale, 1, t->device->stream)));
         BERTH_TRY(berth_op_scaled_sum(t->tape, &part, rows, (float)(t->weights[i] * t->share[i]) * scale));
         if (total != NULL) BERTH_TRY(berth_op_add(t->tape, &sum, total, part));
         total = total != NULL ? sum : part;
@@ -91,17 +95,14 @@ static berth_status run_batch(struct berth_trainer *t, const struct berth_batch 
 
 /* Gradients and losses of the step that the feeder prepared. */
 static berth_status run_batches(struct berth_trainer *t) {
-    size_t bytes = t->task_count * sizeof(float);
-    BERTH_TRY(berth_device_zero(t->device, t->losses, bytes));
-    if (t->store->grad_total > 0)
-        BERTH_TRY(BERTH_OP(t->device, fill(t->store->grads, 0.0f, t->store->grad_total, t->device->stream)));
+    BERTH_TRY(berth_device_zero(t->device, t->losses, (size_t)t->parts * t->task_count * sizeof *t->losses));
     BERTH_TRY(task_walk_begin(t));
-    for (int b = 0; b < berth_feeder_batch_count(t->feeder); b++)
-        BERTH_TRY(run_batch(t, berth_feeder_batch(t->feeder, b)));
-    BERTH_TRY(berth_device_download(t->device, t->host_losses, t->losses, bytes));
+    const struct ranks_buffer gradients[2] = {{t->store->grads, t->store->grad_total}, task_walk_buffer(t)};
+    BERTH_TRY(ranks_accumulate(t, gradients, 2, run_batch));
+    BERTH_TRY(ranks_numbers(t, t->task_loss));
     t->loss = 0;
     for (size_t i = 0; i < t->task_count; i++) {
-        t->task_loss[i] = t->active[i + 1] ? (double)t->host_losses[i] : (double)NAN;
+        if (!t->active[i + 1]) t->task_loss[i] = (double)NAN;
         if (t->active[i + 1]) t->loss += t->weights[i] * t->share[i] * t->task_loss[i];
     }
     const struct weighting_step step = weighting_step_of(t);
@@ -155,10 +156,7 @@ static berth_status pass_over(struct berth_trainer *t, berth_status status) {
 
 berth_status train_step(struct berth_trainer *t) {
     double begin = berth_time_seconds();
-    int64_t tokens = 0;
     BERTH_TRY(berth_feeder_next(t->feeder));
-    for (int b = 0; b < berth_feeder_batch_count(t->feeder); b++)
-        tokens += berth_feeder_batch(t->feeder, b)->tokens_count;
     weigh_tasks(t);
     BERTH_TRY(run_batches(t));
     berth_status status = check_losses(t);
@@ -169,7 +167,7 @@ berth_status train_step(struct berth_trainer *t) {
     t->state.step++;
     t->tokens_before = t->state.tokens;
     BERTH_TRY(position_update(t));
-    if (good) record_step(t, tokens, berth_time_seconds() - begin);
+    if (good) record_step(t, berth_time_seconds() - begin);
     return BERTH_OK;
 }
 
@@ -182,6 +180,7 @@ static bool evaluation_due(const struct berth_trainer *t) {
 static berth_status after_step(struct berth_trainer *t) {
     const struct recipe *r = &t->recipe;
     bool last = stage_step(t) >= r->total_steps;
+    BERTH_TRY(ranks_agree(t));
     if (last || evaluation_due(t)) {
         BERTH_TRY(record_report(t));
         BERTH_TRY(selection_evaluate(t));
@@ -191,8 +190,7 @@ static berth_status after_step(struct berth_trainer *t) {
         BERTH_TRY(selection_show(t));
     }
     if (position_due(t, r->log_every, t->last_log)) BERTH_TRY(record_report(t));
-    bool asked = t->observer.stop_requested != NULL && t->observer.stop_requested(t->observer.user);
-    bool stop = asked && !(last && (size_t)t->state.stage + 1 == t->stage_count);
+    bool stop = t->asked_to_stop && !(last && (size_t)t->state.stage + 1 == t->stage_count);
     BERTH_TRY(phase_update(t));
     BERTH_TRY(checkpoint_poll(t));
     bool scheduled = last || stage_step(t) == 1 || checkpoint_scheduled(t);
@@ -201,7 +199,7 @@ static berth_status after_step(struct berth_trainer *t) {
     if (!stop) return BERTH_OK;
     BERTH_TRY(checkpoint_wait(t));
     BERTH_FAIL(BERTH_E_STOPPED, "stopped after step %lld; --resume goes on from %s", (long long)t->state.step,
-               t->checkpoint);
+               last_checkpoint(t));
 }
 
 /* Device memory of the largest batch, asked for before the first step. A quarter more: the estimate's error. On
@@ -226,7 +224,8 @@ static berth_status run_steps(struct berth_trainer *t) {
         "counts against it",
         t->peak_flops / 1e9);
     BERTH_TRY(reserve_step_memory(t));
-    t->last_log = t->last_checkpoint = t->last_evaluation = berth_time_seconds();
+    BERTH_TRY(ranks_agree(t));
+    t->last_log = t->last_checkpoint = t->last_evaluation = t->clock;
     for (;;) {
         while (!selection_done(t)) {
             BERTH_TRY(train_step(t));
@@ -243,6 +242,7 @@ berth_status berth_trainer_run(struct berth_trainer *t) {
     BERTH_ASSERT_MSG(t->started, "berth_trainer_start comes first");
     if (t->finished) return BERTH_OK;
     berth_status status = run_steps(t);
+    if (status != BERTH_OK && status != BERTH_E_STOPPED) berth_comm_fail(t->comm, status, berth_error_text());
     if (status != BERTH_OK) record_failure(t);
     return status;
 }

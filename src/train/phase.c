@@ -31,7 +31,7 @@ static berth_status frozen_now(const struct berth_trainer *t, bool *frozen) {
     return freeze_unused_pooler(t, frozen);
 }
 
-static berth_status digest(const struct berth_trainer *t, int parameter, uint64_t *out) {
+berth_status phase_digest(const struct berth_trainer *t, int parameter, uint64_t *out) {
     float *values = NULL;
     size_t count = (size_t)t->model->parameters[parameter].count;
     if (t->device->backend->host_memory) {
@@ -50,7 +50,7 @@ berth_status phase_check_digests(const struct berth_trainer *t) {
     for (int p = 0; p < t->model->parameter_count; p++) {
         uint64_t now = 0;
         if (t->store->trainable[p]) continue;
-        BERTH_TRY(digest(t, p, &now));
+        BERTH_TRY(phase_digest(t, p, &now));
         if (now == t->digests[p]) continue;
         BERTH_FAIL(BERTH_E_NUMERIC, "step %lld: the frozen parameter '%s' has changed since it was frozen",
                    (long long)t->state.step, t->model->parameters[p].name);
@@ -106,7 +106,7 @@ berth_status phase_update(struct berth_trainer *t) {
     BERTH_TRY(build_store(t));
     for (size_t p = 0; p < count; p++) {
         t->digests[p] = 0;
-        if (t->frozen[p]) BERTH_TRY(digest(t, (int)p, &t->digests[p]));
+        if (t->frozen[p]) BERTH_TRY(phase_digest(t, (int)p, &t->digests[p]));
     }
     if (all) berth_log(BERTH_LOG_WARN, "every parameter is frozen: nothing will be learnt");
     warn_of_stranded_heads(t);

@@ -152,6 +152,9 @@ berth_status berth_trainer_plan(struct berth_trainer *t, char **out) {
     berth_str_add(&s, "\n");
     for (size_t i = 0; i < t->stage_count; i++)
         BERTH_TRY_OUT(add_stage(&s, t, i, width));
+    if (t->comm->size > 1)
+        berth_str_addf(&s, "ranks: %d over %s, each with its part of every step; memory is that of one\n",
+                       t->comm->size, t->comm->table->name);
     BERTH_TRY_OUT(plan_add_sizes(&s, t));
     berth_device_describe(t->device, &device);
     berth_str_add(&s, device.data != NULL ? device.data : "");

@@ -47,9 +47,10 @@ static berth_status row_lengths(int32_t **out, int64_t *count, const struct bert
 }
 
 /* Tokens of the largest batch that a stage can draw. */
-static int64_t largest_batch(const struct stage *s, const int32_t *lengths, int64_t rows) {
+static int64_t largest_batch(const struct berth_trainer *t, const struct stage *s, const int32_t *lengths,
+                             int64_t rows) {
     const struct berth_config *c = s->config;
-    int64_t parts = berth_config_int(c, "train.accumulate"), tokens = 0;
+    int64_t parts = ranks_parts(t, c), tokens = 0;
     if (berth_config_has(c, "train.batch_tokens")) {
         int64_t budget = berth_config_int(c, "train.batch_tokens");
         tokens =
@@ -104,15 +105,16 @@ static berth_status add_stage(struct plan_sizes *out, const struct berth_trainer
     out->gradients = largest(out->gradients, 4 * elements);
     out->state = largest(out->state, 4 * elements * berth_optimizer_states(s->recipe.optimizer.kind));
     if (s->recipe.optimizer.ema > 0) out->average = 4 * t->model->total;
-    const int64_t tokens = largest_batch(s, lengths, rows);
+    const int64_t tokens = largest_batch(t, s, lengths, rows);
     const bool walks = weighting_needs_gradients(s->config);
     out->step = largest(out->step, 4 * step_floats(t, s, trained, tokens * (walks ? walked_times(t, s) : 1)));
     if (walks && strcmp(berth_config_string(s->config, "weighting.gradients"), "parameters") == 0) {
-        const int64_t met = tokens * berth_config_int(s->config, "train.accumulate"),
+        const int64_t met = tokens * ranks_parts(t, s->config),
                       all = t->model->config.vocab_size;
+        const bool whole = t->comm->size > 1 || ranks_by_parts(t); /* as task_walk.c has it */
         out->task_gradients =
             largest(out->task_gradients,
-                    4 * berth_task_gradients_floats(t->model, trained, s->tasks, met < all ? met : all));
+                    4 * berth_task_gradients_floats(t->model, trained, s->tasks, met < all && !whole ? met : all));
     }
     return BERTH_OK;
 }

@@ -19,7 +19,7 @@ berth_status position_update(struct berth_trainer *t) {
 }
 
 bool position_due(const struct berth_trainer *t, struct berth_duration every, double last) {
-    if (every.unit == BERTH_SECONDS) return berth_time_seconds() - last >= every.amount;
+    if (every.unit == BERTH_SECONDS) return t->clock - last >= every.amount;
     if (every.unit == BERTH_STEPS) return stage_step(t) % (int64_t)every.amount == 0;
     if (every.unit == BERTH_TOKENS) {
         int64_t amount = (int64_t)every.amount;

@@ -43,6 +43,7 @@ static void log_lines(const struct berth_trainer *t, const char *text) {
 void record_note(struct berth_trainer *t, const char *fmt, ...) {
     char line[4096];
     va_list args;
+    if (!ranks_first(t)) return;
     va_start(args, fmt);
     if (vsnprintf(line, sizeof line, fmt, args) < 0) snprintf(line, sizeof line, "%s", fmt);
     va_end(args);
@@ -57,6 +58,7 @@ void record_failure(const struct berth_trainer *t) {
 }
 
 void record_plan(struct berth_trainer *t, const char *text) {
+    if (!ranks_first(t)) return;
     if (t->observer.plan != NULL) t->observer.plan(t->observer.user, text);
     log_lines(t, text);
     if (berth_file_put(t->folder.plan, text, strlen(text)) != BERTH_OK) /* for the report alone */
@@ -70,7 +72,8 @@ static void add_number(struct berth_str *s, double value) {
         berth_str_add(s, "null");
 }
 
-void record_step(struct berth_trainer *t, int64_t tokens, double seconds) {
+void record_step(struct berth_trainer *t, double seconds) {
+    int64_t tokens = t->step_tokens;
     struct run_window *w = &t->state.window;
     w->steps++;
     w->tokens += tokens;
@@ -85,7 +88,7 @@ void record_step(struct berth_trainer *t, int64_t tokens, double seconds) {
     t->speed_steps++;
     t->speed_tokens += tokens;
     t->speed_seconds += seconds;
-    t->speed_flops += speed_step_flops(t);
+    t->speed_flops += t->step_flops;
 }
 
 static void format_window(struct berth_str *s, const struct berth_trainer *t, const struct berth_progress *p) {
@@ -188,7 +191,7 @@ static void empty_window(struct berth_trainer *t) {
     memset(w->task_steps, 0, t->task_count * sizeof *w->task_steps);
     t->speed_steps = t->speed_tokens = 0;
     t->speed_seconds = t->speed_flops = 0;
-    t->last_log = berth_time_seconds();
+    t->last_log = t->clock;
 }
 
 berth_status record_report(struct berth_trainer *t) {
@@ -198,6 +201,10 @@ berth_status record_report(struct berth_trainer *t) {
     struct berth_str s;
     berth_str_init(&s);
     if (w->steps == 0) return BERTH_OK;
+    if (!ranks_first(t)) {
+        empty_window(t);
+        return BERTH_OK;
+    }
     BERTH_TRY(berth_calloc(&means, t->task_count, sizeof *means));
     for (size_t i = 0; i < t->task_count; i++)
         means[i] = w->task_steps[i] > 0 ? w->task_loss[i] / w->task_steps[i] : (double)NAN;

@@ -12,6 +12,8 @@ berth_status rewind_parameters(struct berth_trainer *t) {
     double epochs = t->epochs;
     if (from < 0)
         return berth_error_context(BERTH_E_NUMERIC, "on_nan: rewind: there is no checkpoint to go back to yet");
+    BERTH_TRY(checkpoint_wait(t));
+    BERTH_TRY(berth_comm_barrier(t->comm)); /* the file stands */
     t->rewinding = true;
     berth_status status = checkpoint_restore_parts(t, from);
     t->rewinding = false;

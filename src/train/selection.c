@@ -37,13 +37,14 @@ static double selecting_score(const struct berth_trainer *t) {
 
 static berth_status export_model(struct berth_trainer *t) {
     char *folder = NULL;
+    t->state.best_step = t->state.step;
+    if (!ranks_first(t)) return BERTH_OK;
     BERTH_TRY(stage_best_folder(&folder, t));
     berth_store_exchange(t->store);
     berth_status status = berth_model_save(t->model, t->tokenizer, folder);
     berth_store_exchange(t->store);
     free(folder);
     if (status != BERTH_OK) return berth_error_context(status, "exporting the model");
-    t->state.best_step = t->state.step;
     return BERTH_OK;
 }
 
@@ -100,8 +101,12 @@ berth_status selection_check(const struct berth_trainer *t) {
 berth_status selection_evaluate(struct berth_trainer *t) {
     t->state.evaluated_step = t->state.step;
     if (!any_source_has(t->data, BERTH_DEV)) return BERTH_OK;
-    BERTH_TRY(evaluate_dev(t, &t->dev_scores));
-    double score = selecting_score(t);
+    double score = 0;
+    if (ranks_first(t)) {
+        BERTH_TRY(evaluate_dev(t, &t->dev_scores));
+        score = selecting_score(t);
+    }
+    BERTH_TRY(berth_comm_broadcast(t->comm, &score, sizeof score));
     bool best = score > t->state.best_score;
     t->state.bad = best ? 0 : t->state.bad + 1;
     if (best) {
@@ -109,17 +114,17 @@ berth_status selection_evaluate(struct berth_trainer *t) {
         BERTH_TRY(export_model(t));
         BERTH_TRY(details_write(t, &t->dev_scores));
     }
-    return record_scores(t, t->state.step, &t->dev_scores, best);
+    return ranks_first(t) ? record_scores(t, t->state.step, &t->dev_scores, best) : BERTH_OK;
 }
 
 berth_status selection_show(struct berth_trainer *t) {
     struct berth_scores scores;
-    if (!any_source_has(t->data, BERTH_DEV)) return BERTH_OK;
+    t->last_evaluation = t->clock;
+    if (!any_source_has(t->data, BERTH_DEV) || !ranks_first(t)) return BERTH_OK;
     berth_scores_init(&scores);
     berth_status status = evaluate_dev(t, &scores);
     if (status == BERTH_OK) status = record_scores(t, t->state.step, &scores, false);
     berth_scores_deinit(&scores);
-    t->last_evaluation = berth_time_seconds();
     return status;
 }
 
@@ -189,6 +194,10 @@ out:
 
 berth_status selection_finish(struct berth_trainer *t) {
     BERTH_TRY(phase_check_digests(t));
+    if (!ranks_first(t)) {
+        t->finished = true;
+        return BERTH_OK;
+    }
     BERTH_TRY(checkpoint_wait(t));
     BERTH_TRY(score_test(t));
     BERTH_TRY(finished_write(t));

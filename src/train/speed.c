@@ -48,7 +48,7 @@ berth_status speed_measure_peak(struct berth_trainer *t) {
         double rate = 2.0 * (double)n * (double)n * (double)n / (seconds > 0 ? seconds : 1e-9);
         if (rate > t->peak_flops) t->peak_flops = rate;
     }
-    return BERTH_OK;
+    return berth_comm_sum_host(t->comm, &t->peak_flops, 1); /* all ranks measured at the same time */
 }
 
 /* Whether a layer's weights are trained, in part at least. */

@@ -72,6 +72,11 @@ berth_status stages_read(struct berth_trainer *t) {
     BERTH_TRY(berth_calloc(&t->stages, t->stage_count, sizeof *t->stages));
     for (size_t i = 0; i < t->stage_count; i++)
         BERTH_TRY(read_stage(t, i, listed > 0));
+    for (size_t i = 0; i < t->stage_count; i++) {
+        int parts = ranks_parts(t, t->stages[i].config);
+        BERTH_TRY(ranks_check(t, t->stages[i].config));
+        if (parts > t->most_parts) t->most_parts = parts;
+    }
     t->recipe = t->stages[0].recipe;
     return BERTH_OK;
 }
@@ -99,7 +104,9 @@ berth_status stage_feeder(struct berth_feeder **out, const struct berth_trainer 
         .config = c,
         .batch_size = by_tokens ? 0 : berth_config_int(c, "train.batch_size"),
         .batch_tokens = by_tokens ? berth_config_int(c, "train.batch_tokens") : 0,
-        .accumulate = (int)berth_config_int(c, "train.accumulate"),
+        .accumulate = ranks_parts(t, c),
+        .rank = t->comm->rank,
+        .ranks = t->comm->size,
     };
     return berth_feeder_create(out, t->data, &options);
 }
@@ -138,6 +145,8 @@ berth_status stage_enter(struct berth_trainer *t) {
     size_t index = (size_t)state->stage;
     const struct stage *s = &t->stages[index];
     t->recipe = s->recipe;
+    t->recipe_config = s->config;
+    t->parts = ranks_parts(t, s->config);
     t->total_steps = state->stage_begin;
     for (size_t i = index; i < t->stage_count; i++)
         t->total_steps += t->stages[i].recipe.total_steps;
@@ -186,6 +195,7 @@ berth_status stage_next(struct berth_trainer *t) {
     berth_status status = BERTH_OK;
     char *best = NULL;
     BERTH_TRY(phase_check_digests(t));
+    BERTH_TRY(berth_comm_barrier(t->comm)); /* rank 0 has exported the best */
     if (t->stages[t->state.stage + 1].from_best) {
         BERTH_TRY(stage_best_folder(&best, t));
         status = take_best(t, best);

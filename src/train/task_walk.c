@@ -10,6 +10,12 @@ static bool asked(const struct berth_trainer *t) {
     return t->weighting.kind->gradients;
 }
 
+/* Several parts that are summed in a tree, or several ranks: the tasks' gradients lie in one buffer then, all of
+ * which is summed, token rows too, which differ between ranks. */
+static bool summed(const struct berth_trainer *t) {
+    return asked(t) && (t->comm->size > 1 || ranks_by_parts(t));
+}
+
 berth_status task_walk_begin(struct berth_trainer *t) {
     if (!asked(t)) return BERTH_OK;
     if (t->split == NULL) {
@@ -18,10 +24,17 @@ berth_status task_walk_begin(struct berth_trainer *t) {
             .trained = t->store->trainable,
             .wanted = stage_now(t)->tasks,
             .representation = t->weighting.representation,
+            .dense = summed(t),
         };
         BERTH_TRY(berth_task_gradients_create(&t->split, t->model, &options));
     }
     return berth_task_gradients_begin(t->split);
+}
+
+struct ranks_buffer task_walk_buffer(const struct berth_trainer *t) {
+    struct ranks_buffer out = {NULL, 0};
+    if (summed(t)) out.data = berth_task_gradients_buffer(t->split, &out.count);
+    return out;
 }
 
 berth_status task_walk_batch(struct berth_trainer *t, const struct berth_batch **batch,
@@ -39,6 +52,8 @@ berth_status task_walk_end(struct berth_trainer *t) {
     const struct weighting_kind *kind = t->weighting.kind;
     if (!asked(t)) return BERTH_OK;
     BERTH_TRY(berth_task_gradients_gram(t->split, t->gram));
+    if (t->weighting.representation) /* of disjoint rows: products add up */
+        BERTH_TRY(berth_comm_sum_host(t->comm, t->gram, (int64_t)(t->task_count * t->task_count)));
     for (size_t i = 0; i < t->task_count; i++)
         t->coefficients[i] = 1.0;
     const struct weighting_step step = weighting_step_of(t);

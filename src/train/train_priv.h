@@ -2,14 +2,16 @@
  *
  *     trainer        everything of one run; trainer.c makes it, loop.c runs it
  *     recipe         what the configuration says of a run, as numbers
- *     run_state      what, beside parameters and moments, a run is between two steps; a checkpoint holds all of
+ *     run_state      what, beside parameters and moments, a run is between two steps; a checkpoint holds it all
  *     weighting      from what a step holds of each task to each task's factor: weighting_priv.h
  *     run_folder     the folder: lock, config.yaml, log.txt, metrics.jsonl
  *     record         what is told of a run: to the observer, the log and the metrics
+ *     ranks          what the ranks of a run tell each other
  */
 #ifndef BERTH_TRAIN_PRIV_H
 #define BERTH_TRAIN_PRIV_H
 
+#include "berth/dist.h"
 #include "berth/h5.h"
 #include "berth/task_gradients.h"
 #include "train/weighting_priv.h"
@@ -122,12 +124,20 @@ berth_status run_file_size(int64_t *out, const char *path) BERTH_CHECKED;
 berth_status run_file_cut(const char *path, int64_t size) BERTH_CHECKED;
 
 /* ---- the trainer */
+struct ranks_spare { /* ranks.c */
+    float *data[16]; /* [levels] device memory, count floats each */
+    int levels;
+    int64_t count;
+};
 struct berth_trainer {
     const struct berth_config *config; /* borrowed */
+    struct berth_comm *comm;           /* borrowed */
     struct berth_observer observer;
     struct stage *stages; /* [stage_count] */
     size_t stage_count;
-    struct recipe recipe; /* a view of the stage's at hand */
+    struct recipe recipe;                     /* a view of the stage's at hand */
+    const struct berth_config *recipe_config; /* of the stage at hand */
+    int parts;                                /* that a step of it is split in, over all ranks */
     int64_t
         total_steps; /* of the run as planned: steps done before the stage at hand, its own, and later ones */
     struct berth_device *device;
@@ -149,12 +159,19 @@ struct berth_trainer {
     const char **task_names;
     bool *active; /* [task_count + 1] what takes part in the step at hand: 0 anything, i+1 task i */
     bool *owners; /* [task_count + 1] whose parameters: 0 the backbone's, i+1 head i's, which tasks may share */
-    double *weights;              /* [task_count] w_t of the step at hand */
-    double *share;                /* [task_count] */
-    int64_t *items;               /* [task_count] labelled items of the step at hand */
-    double *task_loss;            /* [task_count] m_t of the step at hand; NaN: absent */
-    float *losses;                /* [task_count] device memory: the sums behind m_t */
-    float *host_losses;           /* [task_count] */
+    double *weights;    /* [task_count] w_t of the step at hand */
+    double *share;      /* [task_count] */
+    int64_t *items;     /* [task_count] labelled items of the step at hand */
+    double *task_loss;  /* [task_count] m_t of the step at hand; NaN: absent */
+    float *losses;      /* [parts][task_count] device memory: the sums behind m_t, part by part of the step */
+    float *host_losses; /* [parts][task_count] */
+    double *numbers;    /* [parts][task_count] and two more: ranks_numbers */
+    int most_parts;     /* of any stage: room in the three */
+    struct ranks_spare spare;
+    int64_t step_tokens;          /* of the step at hand, on all ranks */
+    double step_flops;            /* and its floating-point operations */
+    bool asked_to_stop;           /* some rank was */
+    double clock;                 /* of rank 0, after the step at hand */
     struct berth_tensor **logits; /* [task_count] of the batch at hand; NULL: head not run */
     double loss, lr, grad_norm;   /* of the step at hand */
     int64_t epoch, epoch_steps;   /* where the feeder stands, and how long that epoch is */
@@ -232,6 +249,8 @@ berth_status state_parts_add(struct berth_trainer *t) BERTH_CHECKED;
 berth_status phase_update(struct berth_trainer *t) BERTH_CHECKED;
 /* The parameters that are frozen now hold what they held when they froze: else BERTH_E_NUMERIC. */
 berth_status phase_check_digests(const struct berth_trainer *t) BERTH_CHECKED;
+/* XXH3 of a parameter's values. */
+berth_status phase_digest(const struct berth_trainer *t, int parameter, uint64_t *out) BERTH_CHECKED;
 /* Number of frozen parameters' elements and one digest over all of them. */
 void phase_frozen(const struct berth_trainer *t, int64_t *elements, char hex[33]);
 
@@ -246,12 +265,19 @@ bool position_due(const struct berth_trainer *t, struct berth_duration every, do
  * Without such a checkpoint BERTH_E_NUMERIC. */
 berth_status rewind_parameters(struct berth_trainer *t) BERTH_CHECKED;
 
+struct ranks_buffer {
+    float *data;
+    int64_t count;
+};
+
 /* ---- task_walk.c: gradients of each task, for weightings that ask for them; else nothing happens */
 berth_status task_walk_begin(struct berth_trainer *t) BERTH_CHECKED; /* of a step */
 /* The batch that is passed through the model instead, and where its gradients go. */
 berth_status task_walk_batch(struct berth_trainer *t, const struct berth_batch **batch,
                              struct berth_forward_options *options) BERTH_CHECKED;
 berth_status task_walk_after(struct berth_trainer *t) BERTH_CHECKED; /* a batch's backward */
+/* The tasks' gradients that are summed over parts and ranks; of 0 elements where there are none, or they stay. */
+struct ranks_buffer task_walk_buffer(const struct berth_trainer *t);
 /* After the step's batches: the products, and the shared parameters' gradient as the weighting wants it. */
 berth_status task_walk_end(struct berth_trainer *t) BERTH_CHECKED;
 /* Before the store is laid out anew. */
@@ -259,6 +285,32 @@ void task_walk_forget(struct berth_trainer *t);
 /* A stage's weighting asks for gradients of what it does not train: BERTH_E_USAGE. */
 berth_status task_walk_check(const struct berth_trainer *t, size_t stage,
                              const struct weighting *w) BERTH_CHECKED;
+/* ---- ranks.c */
+/* Parts that a step is split in, over all ranks. */
+int ranks_parts(const struct berth_trainer *t, const struct berth_config *c);
+/* BERTH_E_USAGE where `deterministic: strict` cannot keep its word with so many parts and ranks. */
+berth_status ranks_check(const struct berth_trainer *t, const struct berth_config *c) BERTH_CHECKED;
+/* Whether a step is summed part by part. */
+bool ranks_by_parts(const struct berth_trainer *t);
+/* Device memory becomes its sum over all ranks. */
+berth_status ranks_sum(struct berth_trainer *t, float *data, int64_t n) BERTH_CHECKED;
+/* Zeroes the buffers (device memory), calls `run` for each of this rank's batches of the step, which adds to
+ * them, and leaves the sum over all parts and ranks in them. The loop's gradients; a method that keeps one
+ * buffer a task lists those. */
+typedef berth_status ranks_run(struct berth_trainer *t, const struct berth_batch *batch, int part);
+berth_status ranks_accumulate(struct berth_trainer *t, const struct ranks_buffer *list, size_t n,
+                              ranks_run *run) BERTH_CHECKED;
+void ranks_free_spare(struct berth_trainer *t);
+/* The sums of t->losses over all parts, step_tokens and step_flops. */
+berth_status ranks_numbers(struct berth_trainer *t, double *task_sums /* [task_count] */) BERTH_CHECKED;
+/* Sets asked_to_stop and clock, the same on all ranks. */
+berth_status ranks_agree(struct berth_trainer *t) BERTH_CHECKED;
+/* BERTH_E_NUMERIC where a rank's values are not those of rank 0. */
+berth_status ranks_check_same(struct berth_trainer *t) BERTH_CHECKED;
+/* Rank 0 keeps the run folder, evaluates and speaks. */
+static inline bool ranks_first(const struct berth_trainer *t) {
+    return t->comm->rank == 0;
+}
 
 /* ---- the step: zero, forward, backward, check, optimizer */
 struct weighting_step weighting_step_of(const struct berth_trainer *t);
@@ -365,8 +417,8 @@ void record_note(struct berth_trainer *t, const char *fmt, ...) BERTH_PRINTF(2, 
 void record_failure(const struct berth_trainer *t);
 /* A text of several lines: the plan. */
 void record_plan(struct berth_trainer *t, const char *text);
-void record_step(struct berth_trainer *t, int64_t tokens, double seconds); /* adds the step to the window */
-berth_status record_report(struct berth_trainer *t) BERTH_CHECKED;         /* tells the window, empties it */
+void record_step(struct berth_trainer *t, double seconds);         /* adds the step to the window */
+berth_status record_report(struct berth_trainer *t) BERTH_CHECKED; /* tells the window, empties it */
 berth_status record_scores(struct berth_trainer *t, int64_t step, const struct berth_scores *s,
                            bool best) BERTH_CHECKED;
 
