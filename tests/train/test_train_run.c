@@ -14,13 +14,16 @@ static void run_started(struct world_run *r) {
     assert_done(berth_trainer_run(r->trainer));
 }
 
-/* 32 rows of three tasks are learnt by heart, mixed and one task a step. */
+/* 32 rows of three tasks are learnt by heart, mixed and one task a step. With one task a step the reviews have
+ * a seventh of the steps, so it takes twice as many. With these settings each of 8 and 12 seeds had learnt all
+ * rows at half of the steps; at a rate of 1e-2 and 300 steps, or with less, 2 of 8 had not, one task a step. */
 static void test_memorises(void **state) {
     static const char *const mixes[] = {"sampling.mix=batch", "sampling.mix=step"};
     for (int i = 0; i < 2; i++) {
         struct world_run r;
-        run_make(&r, *state, i == 0 ? "mixed" : "one_task", mixes[i], "train.steps=300",
-                 "evaluate.every=150 steps", "model.dropout=0", "model.attention_dropout=0", "train.lr=1e-2",
+        run_make(&r, *state, i == 0 ? "mixed" : "one_task", mixes[i],
+                 i == 0 ? "train.steps=300" : "train.steps=600", "evaluate.every=150 steps",
+                 "checkpoint.every=150 steps", "model.dropout=0", "model.attention_dropout=0", "train.lr=5e-3",
                  "tasks.feeling.weight=3", NULL);
         run_started(&r);
         const struct berth_scores *dev = berth_trainer_dev_scores(r.trainer);
