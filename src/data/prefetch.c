@@ -92,6 +92,7 @@ static berth_status start(struct prefetch *f) {
     int error = pthread_create(&f->thread, NULL, run, f);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error) BERTH_FAIL(BERTH_E_MEMORY, "the thread that prepares input cannot be started (error %d)", error);
+    pthread_setname_np(f->thread, "berth-input"); /* what `top -H` and debuggers show */
     f->running = true;
     return BERTH_OK;
 }

@@ -148,6 +148,7 @@ berth_status checkpointer_start(struct checkpointer *c) {
     if (error != 0)
         BERTH_FAIL(BERTH_E_MEMORY, "%s: no thread could be started to write it: %s", job->path,
                    strerror(error));
+    pthread_setname_np(c->thread, "berth-save"); /* what `top -H` and debuggers show */
     c->running = true;
     return BERTH_OK;
 }

@@ -112,7 +112,7 @@ berth_status selection_evaluate(struct berth_trainer *t) {
     if (best) {
         t->state.best_score = score;
         BERTH_TRY(export_model(t));
-        BERTH_TRY(details_write(t, &t->dev_scores));
+        if (ranks_first(t)) BERTH_TRY(details_write(t, &t->dev_scores));
     }
     return ranks_first(t) ? record_scores(t, t->state.step, &t->dev_scores, best) : BERTH_OK;
 }

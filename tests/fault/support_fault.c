@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 
 static atomic_int armed;
@@ -25,9 +26,16 @@ bool faults_disarm(int64_t *count) {
     return atomic_load(&failing) > 0 && n >= atomic_load(&failing);
 }
 
+static char failed_thread[16]; /* written by the one thread whose operation fails, read when the run is over */
+
+const char *faults_thread(void) {
+    return failed_thread;
+}
+
 static bool fails(enum fault_kind kind) {
     if (atomic_load(&armed) != (int)kind) return false;
     if (atomic_fetch_add(&counted, 1) + 1 != atomic_load(&failing)) return false;
+    prctl(PR_GET_NAME, failed_thread);
     if (getenv("FAULTS_ABORT") != NULL) abort(); /* for a debugger: who asked */
     return true;
 }

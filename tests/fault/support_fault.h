@@ -18,5 +18,7 @@ enum fault_kind { FAULT_NONE, FAULT_WRITE, FAULT_FLUSH, FAULT_RENAME, FAULT_CUT,
 /* n from 1; 0: none fails, they are counted. */
 void faults_arm(enum fault_kind kind, int64_t n);
 bool faults_disarm(int64_t *count);
+/* The name of the thread whose operation failed last. */
+const char *faults_thread(void);
 
 #endif

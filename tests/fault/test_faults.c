@@ -60,8 +60,9 @@ static void assert_same_end(const struct world *w) {
     assert_int_equal(step, 4);
 }
 
-/* Allocations refused without a word: of input that was prepared ahead and that the run did not come to. Its
- * end must be the same all the same, and they must be few. */
+/* Allocations refused without a word: of input that was prepared ahead (so by that thread and by no other) and
+ * that the run did not come to: it took a step less than was prepared. Its end must be the same all the same.
+ */
 static int64_t unheard;
 
 /* One run (stopped: the going on of a run that was stopped, with lines behind its checkpoint) with its n-th
@@ -86,7 +87,8 @@ static bool one_fault(const struct world *w, enum fault_kind kind, int64_t n, co
     }
     const char *text = berth_error_text();
     if (status == BERTH_OK && warnings == 0) {
-        if (kind != FAULT_ALLOCATION) fail_msg("fault %d, %lld: nobody said a word", kind, (long long)n);
+        if (kind != FAULT_ALLOCATION || strcmp(faults_thread(), "berth-input") != 0)
+            fail_msg("fault %d, %lld, in thread %s: nobody said a word", kind, (long long)n, faults_thread());
         unheard++;
     }
     if (status != BERTH_OK && (text[0] == '\0' || strchr(text, '\n') != NULL))
@@ -168,9 +170,8 @@ static void test_allocations(void **state) {
     const char *from = getenv("FAULTS_FROM");
     for (int64_t n = from != NULL ? atoll(from) : 1; n <= count; n += n < 50 ? 1 : stride, tried++)
         one_fault(w, FAULT_ALLOCATION, n, "cache", false);
-    fprintf(stderr, "allocations: %lld of %lld failed once, %lld unheard\n", (long long)tried, (long long)count,
-            (long long)unheard);
-    assert_true(unheard * 20 <= tried);
+    fprintf(stderr, "allocations: %lld of %lld failed once, %lld of input that was not taken\n",
+            (long long)tried, (long long)count, (long long)unheard);
 }
 
 static int setup(void **state) {
