@@ -4,7 +4,7 @@ _berth_commands="train eval predict embed tokenize vocab pack config inspect doc
 
 _berth_options() { # COMMAND: its options
     case $1 in
-    train) echo "--resume --dry-run --verbose --help" ;;
+    train) echo "--resume --ranks --dry-run --verbose --help" ;;
     eval) echo "--split --data --label --input --column --pair-column --no-header --delimiter --encoding --json --details --verbose --help" ;;
     predict) echo "--task --format --header --probabilities --keep --input --column --pair-column --no-header --delimiter --encoding --max-length --overflow --stride --window --device --count-passes --verbose --help" ;;
     embed) echo "--pooling --normalize --format --out --keep --input --column --pair-column --no-header --delimiter --encoding --max-length --window --device --verbose --help" ;;
@@ -21,6 +21,7 @@ _berth_options() { # COMMAND: its options
 
 _berth_values() { # COMMAND OPTION: the words it takes; - a file; nothing: a flag
     case $1:$2 in
+    train:--ranks) echo "-" ;;
     eval:--split) echo "dev test train" ;;
     eval:--data) echo "-" ;;
     eval:--label) echo "-" ;;

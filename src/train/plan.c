@@ -50,42 +50,72 @@ out:
     return status;
 }
 
-/* Where rows do not come once an epoch each: how many come of each source (with mix: step of each task). */
-static void add_draws(struct berth_str *s, const struct berth_feeder *feeder) {
+/* What is drawn: sources, with mix: step tasks, and how often their rows come. epochs: of the stage. */
+static void add_draws(struct berth_str *s, const struct berth_feeder *feeder, double epochs, int width) {
+    berth_str_addf(s, "%-*s  %-6s  %10s  %10s  %7s  %11s  %12s\n", width, "drawn of", "", "rows", "an epoch",
+                   "share", "times a row", "in the stage");
     for (size_t i = 0; i < berth_feeder_unit_count(feeder); i++) {
         const struct berth_feeder_unit u = berth_feeder_unit(feeder, i);
-        if (u.draws == u.rows) continue;
-        berth_str_addf(
-            s, "an epoch draws %lld rows of %s %s, which has %lld: each comes %.3g times; share %.3f\n",
-            (long long)u.draws, u.is_task ? "task" : "source", u.name, (long long)u.rows, u.repeats, u.share);
+        berth_str_addf(s, "%-*s  %-6s  %10lld  %10lld  %7.3f  %11.3g  %12.3g\n", width, u.name,
+                       u.is_task ? "task" : "source", (long long)u.rows, (long long)u.draws, u.share, u.repeats,
+                       u.repeats * epochs);
     }
 }
 
-/* share: the factor of a task's mean loss in the loss of a step, beside its weight (train.h): over an epoch of
- * mixed steps on average the part of the drawn rows that feed the task; 1 where a step is of one task or of
- * all. */
+/* Which of a source's draws are altered, and how. */
+static void add_augmentation(struct berth_str *s, const struct berth_config *c,
+                             const struct berth_feeder *feeder, const char *source) {
+    static const char *const ops[] = {"entity", "delete", "swap", "mask"};
+    bool repeats_only = false;
+    const char *separator = ": ";
+    if (!berth_config_has_f(c, "data.%s.augment", source)) return;
+    for (size_t i = 0; i < berth_feeder_unit_count(feeder); i++) {
+        const struct berth_feeder_unit u = berth_feeder_unit(feeder, i);
+        if (strcmp(u.name, source) != 0 || !berth_config_has_f(c, "sampling.units.%s.more", source)) continue;
+        repeats_only = strcmp(berth_config_string_f(c, "sampling.units.%s.more", source), "augmentation") == 0;
+    }
+    berth_str_addf(s, "altered of source %s: ", source);
+    if (berth_config_has_f(c, "data.%s.augment.share", source))
+        berth_str_addf(s, "%.3g of its draws", berth_config_number_f(c, "data.%s.augment.share", source));
+    else
+        berth_str_add(s, repeats_only ? "a row's second and later draws of an epoch" : "all of its draws");
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
+        double p = berth_config_number_f(c, "data.%s.augment.%s", source, ops[i]);
+        if (p <= 0) continue;
+        berth_str_addf(s, "%s%s %g", separator, ops[i], p);
+        separator = ", ";
+    }
+    berth_str_add(s, "\n");
+}
+
+/* repeats: how often the stage feeds a task's row to it, on average. share: the factor of a task's mean loss in
+ * the loss of a step, beside its weight (train.h): over an epoch of mixed steps on average the part of the
+ * drawn rows that feed the task; 1 where a step is of one task or of all. */
 static berth_status add_tasks(struct berth_str *s, const struct berth_trainer *t, const struct stage *stage,
-                              const struct berth_feeder *feeder, int width) {
+                              const struct berth_feeder *feeder, double epochs, int width) {
     berth_status status = BERTH_OK;
     bool one_task = strcmp(berth_config_string(stage->config, "sampling.mix"), "step") == 0;
     double *weights = NULL;
     BERTH_TRY_OUT(berth_calloc(&weights, t->task_count, sizeof *weights));
     BERTH_TRY_OUT(first_weights(t, stage, weights));
-    berth_str_addf(s, "%-*s  %-14s  %7s  %10s  %7s  %7s  %14s\n", width, "task", "type", "labels", "rows",
-                   "share", "weight", "share x weight");
+    berth_str_addf(s, "%-*s  %-14s  %7s  %10s  %7s  %7s  %7s  %14s\n", width, "task", "type", "labels", "rows",
+                   "repeats", "share", "weight", "share x weight");
     for (size_t i = 0; i < t->task_count; i++) {
         const struct berth_task *task = berth_data_task(t->data, i);
         const struct berth_feeder_task drawn = berth_feeder_task(feeder, i);
         berth_str_addf(s, "%-*s  %-14s  %7zu", width, task->name, berth_task_kind_name(task->kind),
                        task->labels.count);
         if (stage->tasks[i])
-            berth_str_addf(s, "  %10lld  %7.3f  %7.4g  %14.3f\n", (long long)drawn.rows, drawn.share,
-                           weights[i], drawn.share * weights[i]);
+            berth_str_addf(s, "  %10lld  %7.3g  %7.3f  %7.4g  %14.3f\n", (long long)drawn.rows,
+                           drawn.repeats * epochs, drawn.share, weights[i], drawn.share * weights[i]);
         else
-            berth_str_addf(s, "  %10s  %7s  %7s  %14s\n", "-", "-", "-", "not trained");
+            berth_str_addf(s, "  %10s  %7s  %7s  %7s  %14s\n", "-", "-", "-", "-", "not trained");
     }
     if (one_task) berth_str_add(s, "each step draws rows of one task, and its loss is that task's alone\n");
-    add_draws(s, feeder);
+    berth_str_add(s, "\n");
+    add_draws(s, feeder, epochs, width);
+    for (size_t i = 0; i < berth_data_source_count(t->data); i++)
+        add_augmentation(s, stage->config, feeder, berth_data_source(t->data, i)->name);
 out:
     free(weights);
     return status;
@@ -127,18 +157,20 @@ static void add_stage_head(struct berth_str *s, const struct berth_trainer *t, s
 
 static berth_status add_stage(struct berth_str *s, struct berth_trainer *t, size_t index, int width) {
     berth_status status = BERTH_OK;
-    struct berth_feeder *feeder = NULL;
+    struct berth_feeder *own = NULL, *feeder = t->feeder;
     int64_t epoch_steps = 0;
     add_stage_head(s, t, index);
-    if (index != (size_t)t->state.stage) BERTH_TRY_OUT(stage_feeder(&feeder, t, index));
-    BERTH_TRY_OUT(add_tasks(s, t, &t->stages[index], feeder != NULL ? feeder : t->feeder, width));
+    if (index != (size_t)t->state.stage) BERTH_TRY_OUT(stage_feeder(&own, t, index));
+    if (own != NULL) feeder = own;
+    BERTH_TRY_OUT(berth_feeder_epoch_steps(feeder, 0, &epoch_steps));
+    double epochs = epoch_steps > 0 ? (double)t->stages[index].recipe.total_steps / (double)epoch_steps : 0;
+    BERTH_TRY_OUT(add_tasks(s, t, &t->stages[index], feeder, epochs, width));
     berth_str_add(s, "\n");
     BERTH_TRY_OUT(plan_add_parameters(s, t, index, width));
     berth_str_add(s, "\n");
-    BERTH_TRY_OUT(berth_feeder_epoch_steps(feeder != NULL ? feeder : t->feeder, 0, &epoch_steps));
     add_steps(s, &t->stages[index], epoch_steps);
 out:
-    berth_feeder_free(feeder);
+    berth_feeder_free(own);
     return status;
 }
 

@@ -349,8 +349,35 @@ static void test_threads(void **state) {
     assert_same_run(*state, "one_thread", "five_threads");
 }
 
+/* Test rows that cannot be read are met when all else is done: one line, and once they are mended the run comes
+ * to its end without a step more. */
+static void test_malformed_test_rows(void **state) {
+    static const char bad[] = "sentence\tlabel\nthe film was good\tgood\n\xff\xfe was bad\tbad\n",
+                      *const good = "sentence\tlabel\nthe film was good\tgood\nthe food was bad\tbad\n";
+    struct world *w = *state;
+    world_write(w, "test.tsv", bad);
+    assert_int_equal(run_whole(w, "mended", false, 0, SETTINGS, "data.mood.test=test.tsv", NULL),
+                     BERTH_E_FORMAT);
+    assert_text_has(berth_error_text(), "test.tsv:3");
+    assert_null(strchr(berth_error_text(), '\n'));
+    assert_false(berth_file_exists(world_path(w, "mended/finished.json")));
+    char *before = read_metrics(world_path(w, "mended/metrics.jsonl"));
+    assert_int_equal(run_whole(w, "mended", true, 0, SETTINGS, "data.mood.test=test.tsv", NULL),
+                     BERTH_E_FORMAT);
+    world_write(w, "test.tsv", good);
+    assert_int_equal(run_whole(w, "mended", true, 0, SETTINGS, "data.mood.test=test.tsv", NULL), BERTH_OK);
+    char *after = read_metrics(world_path(w, "mended/metrics.jsonl"));
+    assert_memory_equal(before, after, strlen(before)); /* the scores of test are one line more */
+    assert_text_has(after + strlen(before), "\"split\":\"test\"");
+    assert_same_file(world_path(w, "whole/best/model.safetensors"),
+                     world_path(w, "mended/best/model.safetensors"));
+    free(before);
+    free(after);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_malformed_test_rows),
         cmocka_unit_test(test_stop_at_each_step),
         cmocka_unit_test(test_stop_after_every_step),
         cmocka_unit_test(test_stop_with_one_task_a_step),

@@ -338,10 +338,21 @@ static void test_plan_shares(void **state) {
     world_write(w, "half.tsv",
                 "sentence\tlabel\nthe film was good\tgood\nthe film was bad\tbad\na\t\nthe\t\n"
                 "food\t\nmusic\t\nnoon\t\nrome\t\n");
-    assert_plan(w, "         2    0.077        1           0.077\n", "data.mood.train=half.tsv", NULL);
-    assert_plan(w, "         8    1.000        3           3.000\n", "sampling.mix=step",
+    assert_plan(w, "         2        3    0.077        1           0.077\n", "data.mood.train=half.tsv", NULL);
+    assert_plan(w, "         8     1.71    1.000        3           3.000\n", "sampling.mix=step",
                 "tasks.feeling.weight=3");
     assert_plan(w, "rows of one task", "sampling.mix=step", NULL);
+    /* rows, an epoch, share, times a row, in the stage: 12 steps of 8 rows are 2 epochs of 48 */
+    assert_plan(w, "mood           source           8          24    0.500            3             6\n",
+                "sampling.units.mood={ratio: 3}", NULL);
+    assert_plan(w, "feeling        task             8           8    0.143            1          1.71\n",
+                "sampling.mix=step", NULL);
+    assert_plan(w, "altered of source mood: all of its draws: delete 0.25, swap 0.5\n",
+                "data.mood.augment={delete: 0.25, swap: 0.5}", NULL);
+    assert_plan(w, "altered of source mood: a row's second and later draws of an epoch: mask 0.5\n",
+                "data.mood.augment={mask: 0.5}", "sampling.units.mood={ratio: 2, more: augmentation}");
+    assert_plan(w, "altered of source mood: 0.3 of its draws: mask 0.5\n",
+                "data.mood.augment={mask: 0.5, share: 0.3}", NULL);
 }
 
 /* A trained model goes on under another configuration: its heads come along, unnamed ones are dropped. */
