@@ -37,7 +37,9 @@ const struct berth_key berth_config_keys[] = {
     {.path = "deterministic", .type = BERTH_KEY_CHOICE, ANY, .choices = "on|strict", .default_value = "on",
      .unit = "",
      .help = "on: the same bits for the same program, libraries and processor model, at any number of threads; a run "
-             "resumed elsewhere says that bits may differ. strict: such a resume is refused."},
+             "resumed elsewhere says that bits may differ. strict: such a resume is refused; and a step is summed part by "
+             "part, so that any number of ranks that is a power of two and divides train.accumulate gives the same bits "
+             "(others are refused)."},
     {.path = "frozen_dropout", .type = BERTH_KEY_BOOL, ANY, .default_value = "off", .unit = "",
      .help = "Whether frozen layers below the first trainable one keep their dropout. Off: they run as "
              "in evaluation."},
@@ -331,7 +333,7 @@ const struct berth_key berth_config_keys[] = {
     {.path = "train.accumulate", .type = BERTH_KEY_INT, .min = 1, .max = 1024, .default_value = "1",
      .unit = "parts",
      .help = "Splits the batch of a step into this many parts whose gradients are added: less memory, "
-             "the same mean."},
+             "the same mean. With several ranks rounded up to a multiple of them: each has its parts."},
     {.path = "train.recompute", .type = BERTH_KEY_CHOICE, ANY, .choices = "none|layers", .default_value = "none",
      .unit = "",
      .help = "layers: of each trained layer but the highest only the input is kept, and the layer is computed again in the "

@@ -15,7 +15,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifndef __has_feature
+#define __has_feature(x) 0 /* clang's way to ask */
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || __has_feature(address_sanitizer) ||       \
+    __has_feature(thread_sanitizer)
 #define SANITIZED 1 /* the sanitizer's allocator stands there already */
 #else
 #define SANITIZED 0
@@ -49,7 +53,7 @@ static int find_libraries(struct dl_phdr_info *info, size_t size, void *user) {
     return 0;
 }
 
-static void count(const void *caller) {
+static __attribute__((unused)) void count(const void *caller) { /* with a sanitizer nobody calls it */
     if (!atomic_load(&counting) || inside) return;
     for (int i = 0; i < their_count; i++) {
         if ((uintptr_t)caller < theirs[i].first || (uintptr_t)caller >= theirs[i].end) continue;
