@@ -202,6 +202,33 @@ static void test_stages(void **state) {
     assert_same_end(w, "stages 1", "stages 2");
 }
 
+/* Weightings by each task's gradient, whose buffers are summed as the gradients are. */
+static void test_task_gradients(void **state) {
+    static const char *const all[][3] = {{"pcgrad", "parameters", "strict"},
+                                         {"gradnorm", "parameters", "strict"},
+                                         {"gradnorm", "representation", "on"}};
+    const struct world *w = *state;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        char one[32], two[32], weighting[96], bits[32];
+        const bool strict = strcmp(all[i][2], "strict") == 0;
+        const char *const list[] = {weighting, bits, "train.lr=2e-4", "train.accumulate=4"};
+        snprintf(one, sizeof one, "tasks %d 1", (int)i);
+        snprintf(two, sizeof two, "tasks %d 2", (int)i);
+        snprintf(bits, sizeof bits, "deterministic=%s", all[i][2]);
+        snprintf(weighting, sizeof weighting, "weighting={method: %s, gradients: %s}", all[i][0], all[i][1]);
+        assert_done(run_ranks(w, one, 1, false, 0, 0, list, 4));
+        assert_done(run_ranks(w, two, 2, false, 0, 0, list, 4));
+        assert_alike(2);
+        if (strict) assert_same_end(w, one, two);
+        assert_near(w, one, two, 1e-4);
+    }
+    assert_int_equal(run_ranks(w, "never", 2, false, 0, 0,
+                               LIST("weighting={method: gradnorm, gradients: representation}",
+                                    "deterministic=strict", "train.accumulate=2")),
+                     BERTH_E_USAGE);
+    assert_text_has(members[0].text, "representation: its products are summed rank by rank");
+}
+
 /* A rank whose values go astray is found at the next checkpoint, before it is written. */
 static void test_astray(void **state) {
     const struct world *w = *state;
@@ -231,8 +258,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_losses),      cmocka_unit_test(test_uneven),
         cmocka_unit_test(test_strict_same_bits), cmocka_unit_test(test_stop_and_go_on),
-        cmocka_unit_test(test_stages),           cmocka_unit_test(test_astray),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_stages),           cmocka_unit_test(test_task_gradients),
+        cmocka_unit_test(test_astray),           cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("ranks", tests, setup, world_teardown);
 }
