@@ -22,7 +22,7 @@
 #endif
 
 #define RESERVED ((size_t)64 << 30)
-#define UNIT ((size_t)64)         /* alignment of blocks, and the least gap behind one */
+#define UNIT ((size_t)256)        /* alignment of blocks, and the least gap behind one */
 #define STRETCH ((size_t)2 << 20) /* what is opened grows by huge pages: to protect one is one entry */
 
 struct block {

@@ -8,7 +8,7 @@
 
 #include "berth/base.h"
 
-/* 64-byte aligned. BERTH_E_MEMORY, naming device, request and free bytes, beyond the memory that the device
+/* 256-byte aligned, as cudaMalloc. BERTH_E_MEMORY, naming device, request and free bytes, beyond the memory that the device
  * has: BERTH_CUDA_HOST_MEMORY MiB of the environment, or 64 GiB of addresses. */
 berth_status cuda_host_memory_take(void **out, size_t bytes) BERTH_CHECKED;
 void cuda_host_memory_give(void *pointer); /* NULL is allowed */

@@ -1,9 +1,16 @@
-/* gemm_cuda.c: cuBLASLt counts in columns, berth in rows: what is [m, n] here is its transpose there, so
+/* gemm_cuda.c: choices of cuBLASLt's algorithms, and products by them.
+ *
+ * The library counts in columns, berth in rows: what is [m, n] here is its transpose there, so
  *
  *     C = op(A) op(B)  becomes  Cᵀ = op(B)ᵀ op(A)ᵀ      first factor B, second A, sizes n, m, k
  *
  * and a factor is marked as transposed where its rows in memory run along the summed index. The bias, one
- * number a column here, is one a row there: what the library's epilogue adds. */
+ * number a column here, is one a row there: what the library's epilogue adds.
+ *
+ * Packed batches have another number of tokens T in each step. T is m of the forms NT and NN and k of TN, and
+ * in each of them the count of columns (there) of two of the three matrices. A choice is made for a bucket of
+ * T, its upper end, and serves every T in it, so choices are few and are all made early. The library is asked
+ * whether the algorithm takes the very sizes; where it does not, they have a choice of their own (exact). */
 #include "device/cuda/gemm_cuda.h"
 
 #include <assert.h>
@@ -11,14 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* All that a choice depends on. No padding: compared as bytes. */
+/* All that a choice depends on; T, m or k, is its bucket's. No padding: compared as bytes. */
 struct choice_key {
     int64_t m, n, k, lda, ldb, ldc;
-    int32_t form, accumulate, bias, c_dtype, ab_dtype, alignment;
+    int32_t form, accumulate, bias, c_dtype, ab_dtype, alignment, exact, unused;
 };
 struct choice {
     struct choice_key key;
-    bool made; /* the slot is taken */
+    bool made;    /* the slot is taken */
+    int64_t fits; /* the T that it was last found to take, and that the layouts are set to; 0: none */
     cublasLtMatmulAlgo_t algorithm;
     cublasLtMatmulDesc_t product; /* NULL until first used: restored choices */
     cublasLtMatrixLayout_t first, second, result;
@@ -115,6 +123,29 @@ static berth_status make_layout(const struct cublaslt_api *api, cublasLtMatrixLa
                                                  (uint64_t)(swapped ? rows : columns), ld));
 }
 
+/* The number of tokens among a product's sizes. */
+static int64_t *tokens_of(struct choice_key *key) {
+    return key->form == BERTH_GEMM_TN ? &key->k : &key->m;
+}
+
+/* The upper end of T's bucket: an eighth of a power of two, at least 64. */
+static int64_t bucket_of(int64_t tokens) {
+    int64_t step = 64;
+    while (step * 16 <= tokens)
+        step *= 2;
+    return (tokens + step - 1) / step * step;
+}
+
+/* Makes the layouts those of a product of T tokens. */
+static berth_status set_tokens(const struct cublaslt_api *api, const struct choice *c, int64_t tokens) {
+    const uint64_t columns = (uint64_t)tokens;
+    const cublasLtMatrixLayout_t other = c->key.form == BERTH_GEMM_TN ? c->first : c->result;
+    BERTH_TRY(CUBLASLT_CALL(
+        api, MatrixLayoutSetAttribute(c->second, CUBLASLT_MATRIX_LAYOUT_COLS, &columns, sizeof columns)));
+    return CUBLASLT_CALL(
+        api, MatrixLayoutSetAttribute(other, CUBLASLT_MATRIX_LAYOUT_COLS, &columns, sizeof columns));
+}
+
 /* Descriptors of a product; the bias's pointer is set at each call. */
 static berth_status describe(const struct gemm_cuda *g, struct choice *c) {
     const struct choice_key *key = &c->key;
@@ -139,6 +170,11 @@ static berth_status describe(const struct gemm_cuda *g, struct choice *c) {
     BERTH_TRY(make_layout(api, &c->first, ab_dtype, first_transposed, key->n, key->k, key->ldb));
     BERTH_TRY(make_layout(api, &c->second, ab_dtype, second_transposed, key->k, key->m, key->lda));
     return make_layout(api, &c->result, c_dtype, false, key->n, key->m, key->ldc);
+}
+
+static berth_status set_bias(const struct cublaslt_api *api, const struct choice *c, const void *bias) {
+    return CUBLASLT_CALL(
+        api, MatmulDescSetAttribute(c->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
 }
 
 /* The heuristics' first algorithm that fits the workspace and the memory's alignment. */
@@ -178,46 +214,86 @@ static int32_t alignment_of(const void *pointer) {
     return (int32_t)(bits & (~bits + 1));
 }
 
+/* Of all matrices and the bias, which the epilogue reads in vectors as well. */
 static int32_t least_alignment(const struct gemm_cuda_product *p) {
-    int32_t least = alignment_of(p->a);
-    if (alignment_of(p->b) < least) least = alignment_of(p->b);
-    if (alignment_of(p->c) < least) least = alignment_of(p->c);
+    const void *const pointers[] = {p->a, p->b, p->c, p->bias}; /* NULL has every alignment */
+    int32_t least = 16;
+    for (size_t i = 0; i < sizeof pointers / sizeof pointers[0]; i++)
+        if (alignment_of(pointers[i]) < least) least = alignment_of(pointers[i]);
     return least;
 }
 
-static berth_status obtain(struct gemm_cuda *g, const struct gemm_cuda_product *p, struct choice **out) {
-    const struct choice_key key = {.m = p->m,
-                                   .n = p->n,
-                                   .k = p->k,
-                                   .lda = p->lda,
-                                   .ldb = p->ldb,
-                                   .ldc = p->ldc,
-                                   .form = (int32_t)p->form,
-                                   .accumulate = p->accumulate,
-                                   .bias = p->bias != NULL,
-                                   .c_dtype = (int32_t)p->c_dtype,
-                                   .ab_dtype = (int32_t)p->ab_dtype,
-                                   .alignment = least_alignment(p)};
+/* Whether the choice takes T tokens; then its layouts are set to them. */
+static berth_status takes(const struct gemm_cuda *g, struct choice *c, int64_t tokens, bool *fits) {
+    cublasLtMatmulHeuristicResult_t result;
+    *fits = c->fits == tokens;
+    if (*fits) return BERTH_OK;
+    BERTH_TRY(set_tokens(g->api, c, tokens));
+    c->fits = 0;
+    const cublasStatus_t answer = g->api->MatmulAlgoCheck(g->handle, c->product, c->first, c->second, c->result,
+                                                          c->result, &c->algorithm, &result);
+    if (answer != CUBLAS_STATUS_NOT_SUPPORTED && answer != CUBLAS_STATUS_INVALID_VALUE)
+        BERTH_TRY(cublaslt_check(g->api, answer, "cublasLtMatmulAlgoCheck", __FILE__, __LINE__));
+    *fits = answer == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= GEMM_CUDA_WORKSPACE;
+    if (*fits) c->fits = tokens;
+    return BERTH_OK;
+}
+
+/* The choice of a key: found, or made. */
+static berth_status obtain(struct gemm_cuda *g, const struct choice_key *key, const void *bias,
+                           struct choice **out) {
+    berth_status status = BERTH_OK;
     BERTH_TRY(reserve_slot(g));
-    struct choice *slot = find_slot(g->table, g->capacity, &key);
-    if (!slot->made) {
-        struct choice fresh = {.key = key, .made = true};
-        berth_status status = describe(g, &fresh);
-        if (status == BERTH_OK) status = choose(g, &fresh);
-        if (status != BERTH_OK) {
-            release(g->api, &fresh);
-            return status;
-        }
-        *slot = fresh;
-        g->count++;
-    } else if (slot->product == NULL) { /* restored */
-        berth_status status = describe(g, slot);
-        if (status != BERTH_OK) {
-            release(g->api, slot);
-            return status;
-        }
-    }
+    struct choice *slot = find_slot(g->table, g->capacity, key);
+    struct choice fresh = {.key = *key, .made = true};
     *out = slot;
+    if (slot->product != NULL) return BERTH_OK;
+    BERTH_TRY_OUT(describe(g, &fresh));
+    if (bias != NULL) BERTH_TRY_OUT(set_bias(g->api, &fresh, bias)); /* some heuristics look at it */
+    if (slot->made)                                                  /* restored */
+        fresh.algorithm = slot->algorithm;
+    else
+        BERTH_TRY_OUT(choose(g, &fresh));
+    g->count += !slot->made;
+    *slot = fresh;
+out:
+    if (status != BERTH_OK) release(g->api, &fresh);
+    return status;
+}
+
+static struct choice_key key_of(const struct gemm_cuda_product *p) {
+    return (struct choice_key){.m = p->m,
+                               .n = p->n,
+                               .k = p->k,
+                               .lda = p->lda,
+                               .ldb = p->ldb,
+                               .ldc = p->ldc,
+                               .form = (int32_t)p->form,
+                               .accumulate = p->accumulate,
+                               .bias = p->bias != NULL,
+                               .c_dtype = (int32_t)p->c_dtype,
+                               .ab_dtype = (int32_t)p->ab_dtype,
+                               .alignment = least_alignment(p)};
+}
+
+/* The choice that serves a product, its layouts set to it. */
+static berth_status obtain_fitting(struct gemm_cuda *g, const struct gemm_cuda_product *p,
+                                   struct choice **out) {
+    struct choice_key key = key_of(p);
+    const int64_t tokens = *tokens_of(&key);
+    bool fits = false;
+    *tokens_of(&key) = bucket_of(tokens);
+    BERTH_TRY(obtain(g, &key, p->bias, out));
+    BERTH_TRY(takes(g, *out, tokens, &fits));
+    if (fits) return BERTH_OK;
+    *tokens_of(&key) = tokens;
+    key.exact = 1;
+    BERTH_TRY(obtain(g, &key, p->bias, out));
+    BERTH_TRY(takes(g, *out, tokens, &fits));
+    if (!fits)
+        BERTH_FAIL(BERTH_E_DEVICE,
+                   "cuBLASLt does not take its own algorithm for a product of %lld x %lld x %lld",
+                   (long long)p->m, (long long)p->n, (long long)p->k);
     return BERTH_OK;
 }
 
@@ -225,10 +301,8 @@ berth_status gemm_cuda_run(struct gemm_cuda *g, const struct gemm_cuda_product *
     const float one = 1.0f, beta = p->accumulate ? 1.0f : 0.0f;
     struct choice *c = NULL;
     if (p->m == 0 || p->n == 0) return BERTH_OK;
-    BERTH_TRY(obtain(g, p, &c));
-    if (p->bias != NULL)
-        BERTH_TRY(CUBLASLT_CALL(g->api, MatmulDescSetAttribute(c->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-                                                               &p->bias, sizeof p->bias)));
+    BERTH_TRY(obtain_fitting(g, p, &c));
+    if (p->bias != NULL) BERTH_TRY(set_bias(g->api, c, p->bias));
     return CUBLASLT_CALL(g->api, Matmul(g->handle, c->product, &one, p->b, c->first, p->a, c->second, &beta,
                                         p->c, c->result, p->c, c->result, &c->algorithm, g->workspace,
                                         GEMM_CUDA_WORKSPACE, (cudaStream_t)stream));
@@ -237,7 +311,7 @@ berth_status gemm_cuda_run(struct gemm_cuda *g, const struct gemm_cuda_product *
 /* ------------------------------------------------------------------ choices as text
  *
  *     cublasLt 130100 tf32 0
- *     m n k lda ldb ldc form accumulate bias c_dtype ab_dtype alignment : eight hexadecimal words */
+ *     m n k lda ldb ldc form accumulate bias c_dtype ab_dtype alignment exact : eight hexadecimal words */
 
 #define ALGORITHM_WORDS 8
 static_assert(sizeof(cublasLtMatmulAlgo_t) == ALGORITHM_WORDS * sizeof(uint64_t),
@@ -248,10 +322,10 @@ berth_status gemm_cuda_choices(const struct gemm_cuda *g, struct berth_str *out)
     for (size_t i = 0; i < g->capacity; i++) {
         const struct choice_key *k = &g->table[i].key;
         if (!g->table[i].made) continue;
-        berth_str_addf(out, "%lld %lld %lld %lld %lld %lld %d %d %d %d %d %d :", (long long)k->m,
+        berth_str_addf(out, "%lld %lld %lld %lld %lld %lld %d %d %d %d %d %d %d :", (long long)k->m,
                        (long long)k->n, (long long)k->k, (long long)k->lda, (long long)k->ldb,
                        (long long)k->ldc, k->form, k->accumulate, k->bias, k->c_dtype, k->ab_dtype,
-                       k->alignment);
+                       k->alignment, k->exact);
         for (int w = 0; w < ALGORITHM_WORDS; w++)
             berth_str_addf(out, " %016llx", (unsigned long long)g->table[i].algorithm.data[w]);
         berth_str_add(out, "\n");
@@ -265,9 +339,9 @@ static bool read_line(struct choice *c, const char *line) {
     long long sizes[6];
     unsigned long long words[ALGORITHM_WORDS];
     int used = 0;
-    if (sscanf(line, "%lld %lld %lld %lld %lld %lld %d %d %d %d %d %d :%n", &sizes[0], &sizes[1], &sizes[2],
+    if (sscanf(line, "%lld %lld %lld %lld %lld %lld %d %d %d %d %d %d %d :%n", &sizes[0], &sizes[1], &sizes[2],
                &sizes[3], &sizes[4], &sizes[5], &k->form, &k->accumulate, &k->bias, &k->c_dtype, &k->ab_dtype,
-               &k->alignment, &used) != 12 ||
+               &k->alignment, &k->exact, &used) != 13 ||
         used == 0)
         return false;
     if (sscanf(line + used, "%llx %llx %llx %llx %llx %llx %llx %llx", &words[0], &words[1], &words[2],
