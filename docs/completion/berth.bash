@@ -88,6 +88,7 @@ _berth_keys="seed
 device
 precision
 precision_fallback
+attention
 output
 cache
 data_folder
@@ -217,6 +218,7 @@ _berth_choices() { # KEY: the words it takes
     case $1 in
     precision) echo "fp32 tf32 bf16" ;;
     precision_fallback) echo "none fp32" ;;
+    attention) echo "own cudnn auto" ;;
     deterministic) echo "on strict" ;;
     frozen_dropout) echo "true false" ;;
     model.pooler) echo "own new" ;;

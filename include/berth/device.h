@@ -16,6 +16,17 @@
 
 struct berth_device;
 
+/* ---- which implementation of attention serves: `attention: own|cudnn|auto` */
+enum berth_attention_kind { BERTH_ATTENTION_OWN, BERTH_ATTENTION_CUDNN, BERTH_ATTENTION_AUTO };
+struct berth_attention_use { /* and what it will be asked for */
+    enum berth_attention_kind kind;
+    enum berth_dtype dtype;
+    int64_t heads, head_size;
+    int64_t max_sequences, max_length, max_tokens; /* of a batch; the longest of a sequence */
+    double dropout;                                /* its rate in training */
+    bool training;                                 /* backward runs, too */
+};
+
 struct berth_backend {
     const char *name; /* "cpu" */
     bool host_memory; /* device pointers may be read and written by the host: uploads copy nothing */
@@ -35,6 +46,11 @@ struct berth_backend {
     bool (*supports)(const struct berth_device *dev, const char *op, enum berth_dtype dtype);
     /* (optional; NULL: the device has no tf32) whether products of floats round their factors to tf32 */
     berth_status (*set_tf32)(struct berth_device *dev, bool on);
+    /* (optional; NULL: own kernels alone) */
+    berth_status (*set_attention)(struct berth_device *dev, const struct berth_attention_use *use);
+    /* (optional; NULL: there are none) choices of algorithms, see berth_device_choices */
+    berth_status (*choices)(const struct berth_device *dev, struct berth_str *out);
+    berth_status (*restore_choices)(struct berth_device *dev, const char *text, bool *used);
     /* "matrix products: oneDNN 2.6.3 (avx512_core)": lines for `berth doctor` and the run's record */
     void (*describe)(const struct berth_device *dev, struct berth_str *out);
 };
@@ -47,6 +63,7 @@ struct berth_device {
     int index;
     size_t bytes_now, bytes_peak; /* of berth_device_alloc */
     int64_t allocations;          /* its calls so far */
+    bool waits; /* BERTH_SYNC=1 in the environment: after each operation for its end, so that a failing one is named */
 };
 
 /* "auto", "cpu", "cuda", "cuda:1", "cuda-host" (the CUDA kernels executed on the CPU, for tests). A device this
@@ -70,6 +87,15 @@ bool berth_device_supports(const struct berth_device *dev, const char *op, enum 
 /* precision: tf32. on: products of floats take their factors rounded to tf32 (10 bits of fraction) and sum in fp32;
  * BERTH_E_UNSUPPORTED on a device that has no such units. */
 berth_status berth_device_set_tf32(struct berth_device *dev, bool on) BERTH_CHECKED;
+/* Before the first step: chooses the implementation of attention and prepares it for all batches within what `use` says;
+ * batches beyond are the own kernels'. BERTH_E_UNSUPPORTED or BERTH_E_USAGE: cudnn is asked for and cannot serve. */
+berth_status berth_device_set_attention(struct berth_device *dev, const struct berth_attention_use *use) BERTH_CHECKED;
+/* Algorithms that libraries' heuristics chose so far (never by time), as text: the device and the libraries' versions
+ * in the first lines, then a line a choice. Nothing is written where the device chooses by fixed rules (the CPU). */
+berth_status berth_device_choices(const struct berth_device *dev, struct berth_str *out) BERTH_CHECKED;
+/* Takes over choices of the same device model and libraries, so that a resumed run repeats bits. *used false: they are of
+ * others, and nothing was taken. BERTH_E_FORMAT: no such text. */
+berth_status berth_device_restore_choices(struct berth_device *dev, const char *text, bool *used) BERTH_CHECKED;
 void berth_device_describe(const struct berth_device *dev, struct berth_str *out);
 
 /* Turns an operation's return into a status naming the operation. */

@@ -33,6 +33,21 @@ struct berth_cuda_stream {
 };
 #define BERTH_CUDA_SCRATCH ((size_t)64 << 10)
 
+/* ---- attention_ragged.cu: packed sequences as the lists that cuDNN's attention wants; no operation of the table.
+ * bucket: sequences of the plan, at least as many as there are; empty ones fill it up. */
+struct berth_cuda_ragged { /* device memory; elements: offsets of sequences in arrays of A D or A columns */
+    int32_t *lengths;      /* [bucket] */
+    int32_t *qkv_offset, *out_offset, *lse_offset; /* [bucket + 1] */
+    int64_t *seed, *position;                      /* [1] written with dropout alone */
+};
+/* BERTH_CUDA_E_SHAPE where an offset exceeds 32 bits. */
+int berth_cuda_attention_ragged(const struct berth_cuda_ragged *to, const int32_t *cu_seqlens /* [B+1] */,
+                                int64_t sequences, int64_t bucket, int64_t tokens, int64_t heads, int64_t head_size,
+                                const struct berth_dropout *dropout, berth_stream *stream);
+int berth_cuda_host_attention_ragged(const struct berth_cuda_ragged *to, const int32_t *cu_seqlens, int64_t sequences,
+                                     int64_t bucket, int64_t tokens, int64_t heads, int64_t head_size,
+                                     const struct berth_dropout *dropout, berth_stream *stream);
+
 /* What the launchers return. */
 enum berth_cuda_error {
     BERTH_CUDA_OK = 0,

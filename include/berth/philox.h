@@ -37,6 +37,7 @@ enum berth_purpose {
     BERTH_PURPOSE_ORDER = 3,   /* order of rows: stream = epoch */
     BERTH_PURPOSE_SAMPLER = 4, /* choice of source or task */
     BERTH_PURPOSE_AUGMENT = 5,
+    BERTH_PURPOSE_LIBRARY = 16, /* seeds of a library's own generator: site as in dropout */
     BERTH_PURPOSE_SPLIT = 6, /* rows of a split, and those that a limit keeps */
     BERTH_PURPOSE_ROWS = 8,  /* which rows of a source an epoch draws: stream = pass over it */
     BERTH_PURPOSE_MASK = 7,  /* masked language modelling: stream of source and epoch */

@@ -217,6 +217,11 @@ berth_status berth_model_from_config(struct berth_model **model, struct berth_to
 /* Sets what an allocated model computes in, as `precision` and `precision_fallback` say. */
 berth_status berth_precision_from_config(struct berth_model *m, const struct berth_config *c) BERTH_CHECKED;
 
+/* Chooses the implementation of attention, as `attention` says, for all batches that the configuration can have; after
+ * the precision. training: backward runs, too. */
+berth_status berth_attention_from_config(struct berth_model *m, const struct berth_config *c,
+                                         bool training) BERTH_CHECKED;
+
 /* The tokenizer alone, without the weights: model.backbone's, or model.vocab with model.new. */
 berth_status berth_tokenizer_from_config(struct berth_tokenizer **out, const struct berth_config *c) BERTH_CHECKED;
 

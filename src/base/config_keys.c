@@ -24,6 +24,10 @@ const struct berth_key berth_config_keys[] = {
     {.path = "precision_fallback", .type = BERTH_KEY_CHOICE, ANY, .choices = "none|fp32", .default_value = "none",
      .unit = "",
      .help = "What takes the place of tf32 or bf16 on a device without units for it. none: such a run does not start."},
+    {.path = "attention", .type = BERTH_KEY_CHOICE, ANY, .choices = "own|cudnn|auto", .default_value = "own", .unit = "",
+     .help = "Which implementation of attention serves. own: berth's kernels, on every device. cudnn: cuDNN's, on NVIDIA GPUs "
+             "of compute capability 9 in bf16; its dropout masks are its own. auto: cuDNN where it can serve, sequences are "
+             "long (256 tokens) and attention has no dropout, else own."},
     {.path = "output", .type = BERTH_KEY_STRING, ANY, .unit = "folder",
      .help = "The run folder: configuration, log, metrics, checkpoints, best model. `berth train` "
              "refuses one that exists, unless it resumes."},

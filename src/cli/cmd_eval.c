@@ -112,6 +112,7 @@ static berth_status run(const struct cli_args *args) {
         names[i] = berth_config_name(config, "tasks", i);
     BERTH_TRY_OUT(cli_model_open(&m, args->positional[0], berth_config_string(config, "device"), names, count));
     BERTH_TRY_OUT(berth_precision_from_config(m.model, config));
+    BERTH_TRY_OUT(berth_attention_from_config(m.model, config, false));
     BERTH_TRY_OUT(evaluate(&m, config, splits[choice], args));
 out:
     cli_model_close(&m);

@@ -68,6 +68,8 @@ berth_status berth_device_open(struct berth_device **out, const char *name) {
     BERTH_TRY_OUT(find_backend(&backend, &index, name));
     BERTH_TRY_OUT(berth_calloc(&dev, 1, sizeof *dev));
     dev->backend = backend;
+    const char *waits = getenv("BERTH_SYNC");
+    dev->waits = waits != NULL && strcmp(waits, "1") == 0;
     BERTH_TRY_OUT(backend->open(dev, index));
 out:
     if (status != BERTH_OK) {
@@ -136,6 +138,22 @@ berth_status berth_device_set_tf32(struct berth_device *dev, bool on) {
                dev->backend->name);
 }
 
+berth_status berth_device_set_attention(struct berth_device *dev, const struct berth_attention_use *use) {
+    if (dev->backend->set_attention != NULL) return dev->backend->set_attention(dev, use);
+    if (use->kind != BERTH_ATTENTION_CUDNN) return BERTH_OK;
+    BERTH_FAIL(BERTH_E_UNSUPPORTED, "device %s has no cuDNN (NVIDIA GPUs have); take attention: own or auto",
+               dev->backend->name);
+}
+
+berth_status berth_device_choices(const struct berth_device *dev, struct berth_str *out) {
+    return dev->backend->choices != NULL ? dev->backend->choices(dev, out) : BERTH_OK;
+}
+
+berth_status berth_device_restore_choices(struct berth_device *dev, const char *text, bool *used) {
+    *used = false;
+    return dev->backend->restore_choices != NULL ? dev->backend->restore_choices(dev, text, used) : BERTH_OK;
+}
+
 bool berth_device_supports(const struct berth_device *dev, const char *op, enum berth_dtype dtype) {
     return dev->backend->supports == NULL || dev->backend->supports(dev, op, dtype);
 }
@@ -147,9 +165,14 @@ void berth_device_describe(const struct berth_device *dev, struct berth_str *out
 
 berth_status berth_device_check(struct berth_device *dev, int error, const char *call, const char *file,
                                 int line) {
-    if (error == 0) return BERTH_OK;
+    const char *text = NULL;
+    if (error != 0)
+        text = dev->backend->error_text(error);
+    else if (dev->waits && dev->backend->synchronize(dev) != BERTH_OK)
+        text = berth_error_text();
+    if (text == NULL) return BERTH_OK;
     return berth_error_set(BERTH_E_DEVICE, file, line, "%.*s on %s: %s", (int)strcspn(call, "("), call,
-                           dev->backend->name, dev->backend->error_text(error));
+                           dev->backend->name, text);
 }
 
 size_t berth_dtype_size(enum berth_dtype dtype) {

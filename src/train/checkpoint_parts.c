@@ -140,6 +140,18 @@ berth_status checkpoint_tensor(struct checkpoint_pieces *p, const char *name, in
     return p->snapshot != NULL ? snapshot_add_tensor(p->snapshot, name, first, count) : BERTH_OK;
 }
 
+berth_status checkpoint_piece_text(struct checkpoint_pieces *p, const char *name, char **text) {
+    char full[CHECKPOINT_NAME];
+    const char *stored = NULL;
+    int length = snprintf(full, sizeof full, "%s/%s", p->part, name);
+    BERTH_ASSERT_MSG(length > 0 && (size_t)length < sizeof full, "piece '%s'", name);
+    if (p->snapshot != NULL) return snapshot_add_text(p->snapshot, full, *text);
+    *text = NULL;
+    if (berth_h5_find(p->file, full) == NULL) return BERTH_OK;
+    BERTH_TRY(berth_h5_text(p->file, full, &stored));
+    return berth_strdup(text, stored);
+}
+
 bool checkpoint_pieces_restoring(const struct checkpoint_pieces *p) {
     return p->snapshot == NULL;
 }

@@ -22,6 +22,7 @@ static const char *const same_result[] = {
     "deterministic=on", /* strict sums the parts of a step in another order: within rounding, too */
     "train.recompute=none",
     "log.tensorboard=true",
+    "attention=own",
     "device=auto", /* a checkpoint moves between devices; results agree within rounding, not to the bit */
 };
 

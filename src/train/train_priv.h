@@ -183,6 +183,7 @@ struct berth_trainer {
     bool rewinding; /* a restore that leaves the position as it is (rewind.c) */
     struct checkpointer *checkpointer;
     char *checkpoint;                                  /* path of the newest that stands; NULL: none */
+    char *choices; /* of algorithms, as the run folder has them; NULL: none yet */
     double last_log, last_checkpoint, last_evaluation; /* times, for durations in seconds */
     double speed_seconds; /* of the steps since the last report that this process took: for the speed */
     int64_t speed_tokens, speed_steps;
@@ -396,7 +397,12 @@ berth_status checkpoint_piece_device(struct checkpoint_pieces *p, const char *na
 /* Gives count elements from `first` of the piece told last (of floats) a digest of their own. */
 berth_status checkpoint_tensor(struct checkpoint_pieces *p, const char *name, int64_t first,
                                int64_t count) BERTH_CHECKED;
+/* A text of any length. Taking: *text is stored. Restoring: *text is a copy, the caller's; NULL: the file has none. */
+berth_status checkpoint_piece_text(struct checkpoint_pieces *p, const char *name, char **text) BERTH_CHECKED;
 bool checkpoint_pieces_restoring(const struct checkpoint_pieces *p);
+
+/* ---- device_setup.c: the part of a checkpoint that holds the device's choices of algorithms */
+berth_status device_part_add(struct berth_trainer *t) BERTH_CHECKED;
 
 /* ---- events.c: RUN/events.out.tfevents.berth */
 /* Adds one scalar to a summary; a number that is not finite is left out. */

@@ -82,6 +82,7 @@ static berth_status build_model(struct berth_trainer *t) {
     BERTH_TRY_OUT(model_build_heads(t->model, t->config, t->data));
     BERTH_TRY_OUT(berth_model_allocate(t->model, t->recipe.seed));
     BERTH_TRY_OUT(berth_precision_from_config(t->model, t->config));
+    BERTH_TRY_OUT(berth_attention_from_config(t->model, t->config, true));
     BERTH_TRY_OUT(berth_calloc(&t->task_names, t->task_count, sizeof *t->task_names));
     for (size_t i = 0; i < t->task_count; i++)
         t->task_names[i] = berth_data_task(t->data, i)->name;
@@ -127,6 +128,7 @@ berth_status berth_trainer_create_rank(struct berth_trainer **out, const struct 
     BERTH_TRY_OUT(stages_plan(t));
     BERTH_TRY_OUT(stage_enter(t));
     BERTH_TRY_OUT(state_parts_add(t));
+    BERTH_TRY_OUT(device_part_add(t));
     BERTH_TRY_OUT(berth_tape_create(&t->tape, t->device));
     *out = t;
     t = NULL;
@@ -143,6 +145,7 @@ void berth_trainer_free(struct berth_trainer *t) {
     berth_scores_deinit(&t->test_scores);
     run_folder_deinit(&t->folder);
     free(t->checkpoint);
+    free(t->choices);
     free(t->active);
     free(t->owners);
     free(t->weights);

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "berth/file.h"
-#include "device/cuda/attention_cudnn.h"
+#include "device/cuda/attention_cuda.h"
 #include "device/cuda/product_cudnn.h"
 
 static const struct cudnn_api *api;
@@ -60,6 +60,97 @@ static void attention_has_engines_for_short_and_long_sequences(void **state) {
     compile_attention(2, 64, 0.9);
     compile_attention(512, 64, 0.9);
     compile_attention(16, 32, 1.0);
+}
+
+static struct attention_cuda *compile_all(const struct berth_attention_use *use) {
+    const struct cudnn_device device = {.description = h200};
+    struct attention_cuda *a = NULL;
+    done(attention_cuda_open(&a, api, &device, use));
+    return a;
+}
+
+static char *choices_of(const struct attention_cuda *a) {
+    struct berth_str text;
+    char *out = NULL;
+    berth_str_init(&text);
+    attention_cuda_choices(a, &text);
+    done(berth_str_take(&text, &out));
+    return out;
+}
+
+/* Every bucket that batches of up to 16 sequences of up to 512 tokens can have, with dropout; and the choices
+ * made. */
+static void every_bucket_of_a_run_has_plans(void **state) {
+    (void)state;
+    struct berth_attention_use use = {.kind = BERTH_ATTENTION_CUDNN,
+                                      .dtype = BERTH_BF16,
+                                      .heads = 12,
+                                      .head_size = 64,
+                                      .max_sequences = 16,
+                                      .max_length = 512,
+                                      .max_tokens = 16384,
+                                      .dropout = 0.1,
+                                      .training = true};
+    struct attention_cuda *a = compile_all(&use);
+    assert_int_equal(attention_cuda_plans(a), 5 * 3); /* forward with and without, and backward with dropout */
+    char *text = choices_of(a);
+    assert_non_null(strstr(text, "cudnn 16 32 forward "));
+    assert_non_null(strstr(text, "cudnn 16 512 backward-dropout "));
+    done(attention_cuda_restore(a, text));
+    char *again = choices_of(a);
+    assert_string_equal(text, again);
+    assert_int_equal(attention_cuda_restore(a, "cudnn 16 32 forward 987654\n"), BERTH_E_UNSUPPORTED);
+    assert_non_null(
+        strstr(berth_error_text(), "attention: cudnn: forward of up to 16 sequences of up to 32 tokens"));
+    assert_int_equal(attention_cuda_restore(a, "cudnn 16 32\n"), BERTH_E_FORMAT);
+    done(attention_cuda_restore(a, "cudnn 1024 32 forward 987654\n")); /* a bucket that is not here */
+    /* lists of 17 numbers, seed and position, lse of the longest batch */
+    assert_true(attention_cuda_bytes(a) >= 4 * 17 * 4 + 256 + 16384 * 12 * 4);
+    free(text);
+    free(again);
+    attention_cuda_close(a);
+}
+
+/* A call is served within what was said, forward and backward alike, and nothing else. */
+static void calls_beyond_the_plans_are_not_served(void **state) {
+    (void)state;
+    const struct berth_attention_use use = {.kind = BERTH_ATTENTION_CUDNN,
+                                            .dtype = BERTH_BF16,
+                                            .heads = 2,
+                                            .head_size = 32,
+                                            .max_sequences = 8,
+                                            .max_length = 32,
+                                            .max_tokens = 200,
+                                            .dropout = 0.1,
+                                            .training = true};
+    struct attention_cuda *a = compile_all(&use);
+    const struct berth_dropout dropout = {.threshold = berth_dropout_threshold(0.1f)};
+    const struct attention_cuda_call good = {.tokens = 200,
+                                             .sequences = 8,
+                                             .max_length = 31,
+                                             .heads = 2,
+                                             .head_size = 32,
+                                             .scale = 0.17677669f,
+                                             .dropout = &dropout,
+                                             .dtype = BERTH_BF16};
+    struct attention_cuda_call bad[6];
+    for (int i = 0; i < 6; i++)
+        bad[i] = good;
+    bad[0].tokens = 201, bad[1].sequences = 17, bad[2].max_length = 33;
+    bad[3].dtype = BERTH_F32, bad[4].heads = 4, bad[5].scale = 1.0f;
+    for (int backward = 0; backward < 2; backward++) {
+        struct attention_cuda_call call = good;
+        call.dqkv = backward ? &call : NULL; /* not read */
+        assert_true(attention_cuda_serves(a, &call));
+        for (int i = 0; i < 6; i++) {
+            bad[i].dqkv = call.dqkv;
+            if (attention_cuda_serves(a, &bad[i])) fail_msg("call %d, backward %d", i, backward);
+        }
+    }
+    struct attention_cuda_call plain = good; /* evaluation */
+    plain.dropout = NULL;
+    assert_true(attention_cuda_serves(a, &plain));
+    attention_cuda_close(a);
 }
 
 static void products_fused_with_gelu_have_engines(void **state) {
@@ -109,6 +200,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_has_engines_for_every_head_size),
         cmocka_unit_test(attention_has_engines_for_short_and_long_sequences),
+        cmocka_unit_test(every_bucket_of_a_run_has_plans),
+        cmocka_unit_test(calls_beyond_the_plans_are_not_served),
         cmocka_unit_test(products_fused_with_gelu_have_engines),
         cmocka_unit_test(a_graph_without_an_engine_says_so),
         cmocka_unit_test(a_description_that_is_not_json_is_refused),

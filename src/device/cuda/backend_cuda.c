@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "berth/kernels_cuda.h"
+#include "device/cuda/attention_slot.h"
 #include "device/cuda/gemm_cuda.h"
 #include "device/device_priv.h"
 
@@ -24,8 +25,8 @@
 struct cuda_stream {
     struct berth_cuda_stream head; /* first: what the kernels know */
     struct gemm_cuda *gemm;
-    int (*cast)(void *y, const void *x, int64_t n, enum berth_dtype y_dtype, enum berth_dtype x_dtype,
-                berth_stream *stream); /* the table's: a product's bias in bf16 */
+    struct attention_slot attention;
+    struct berth_ops kernels; /* the table as the kernels fill it */
     void *workspace;
     char *stage[2]; /* pinned */
     cudaEvent_t copied[2];
@@ -35,8 +36,12 @@ struct cuda_stream {
 
 static berth_status check(cudaError_t error, const char *call, const char *file, int line) {
     if (error == cudaSuccess) return BERTH_OK;
-    return berth_error_set(BERTH_E_DEVICE, file, line, "%.*s: %s (%s)", (int)strcspn(call, "("), call,
-                           cudaGetErrorString(error), cudaGetErrorName(error));
+    const bool fault = error == cudaErrorIllegalAddress || error == cudaErrorLaunchFailure ||
+                       error == cudaErrorMisalignedAddress || error == cudaErrorAssert;
+    return berth_error_set(BERTH_E_DEVICE, file, line, "%.*s: %s (%s)%s", (int)strcspn(call, "("), call,
+                           cudaGetErrorString(error), cudaGetErrorName(error),
+                           fault ? "; an operation before it failed: BERTH_SYNC=1 in the environment names it"
+                                 : "");
 }
 #define BERTH_CUDA(call) check((call), #call, __FILE__, __LINE__)
 
@@ -124,7 +129,7 @@ static int cuda_gemm(void *c, const void *a, const void *b, const float *bias, i
     const void *typed_bias = bias;
     if (bias != NULL && c_dtype == BERTH_BF16) { /* the library's epilogue wants the bias in c's type */
         if ((size_t)n * 2 > BERTH_CUDA_SCRATCH) return BERTH_CUDA_E_SHAPE;
-        const int error = s->cast(s->head.scratch, bias, n, BERTH_BF16, BERTH_F32, stream);
+        const int error = s->kernels.cast(s->head.scratch, bias, n, BERTH_BF16, BERTH_F32, stream);
         if (error != BERTH_CUDA_OK) return error;
         typed_bias = s->head.scratch;
     }
@@ -145,10 +150,56 @@ static int cuda_gemm(void *c, const void *a, const void *b, const float *bias, i
     return gemm_cuda_run(s->gemm, &p, s->head.stream) == BERTH_OK ? BERTH_CUDA_OK : BERTH_CUDA_E_LIBRARY;
 }
 
-static void fill_table(struct berth_ops *ops) {
-#define FILL(family) berth_cuda_table_##family(ops);
+static int cuda_attention_forward(void *out, float *lse, const void *qkv, const int32_t *cu_seqlens,
+                                  void *workspace, int64_t tokens, int64_t sequences, int64_t max_length,
+                                  int64_t heads, int64_t head_size, float scale,
+                                  const struct berth_dropout *dropout, enum berth_dtype dtype,
+                                  berth_stream *stream) {
+    const struct attention_cuda_call call = {.out = out,
+                                             .lse = lse,
+                                             .qkv = qkv,
+                                             .cu_seqlens = cu_seqlens,
+                                             .tokens = tokens,
+                                             .sequences = sequences,
+                                             .max_length = max_length,
+                                             .heads = heads,
+                                             .head_size = head_size,
+                                             .scale = scale,
+                                             .dropout = dropout,
+                                             .dtype = dtype};
+    return attention_slot_run(&((struct cuda_stream *)(void *)stream)->attention, &call, workspace, stream);
+}
+
+static int cuda_attention_backward(void *dqkv, const void *dout, const void *qkv, const void *out,
+                                   const float *lse, const int32_t *cu_seqlens, void *workspace, int64_t tokens,
+                                   int64_t sequences, int64_t max_length, int64_t heads, int64_t head_size,
+                                   float scale, const struct berth_dropout *dropout, enum berth_dtype dtype,
+                                   berth_stream *stream) {
+    const struct attention_cuda_call call = {.out = (void *)(uintptr_t)out, /* only read, as lse */
+                                             .lse = (float *)(uintptr_t)lse,
+                                             .qkv = qkv,
+                                             .dqkv = dqkv,
+                                             .dout = dout,
+                                             .cu_seqlens = cu_seqlens,
+                                             .tokens = tokens,
+                                             .sequences = sequences,
+                                             .max_length = max_length,
+                                             .heads = heads,
+                                             .head_size = head_size,
+                                             .scale = scale,
+                                             .dropout = dropout,
+                                             .dtype = dtype};
+    return attention_slot_run(&((struct cuda_stream *)(void *)stream)->attention, &call, workspace, stream);
+}
+
+static void fill_table(struct cuda_stream *s, struct berth_ops *ops) {
+#define FILL(family) berth_cuda_table_##family(&s->kernels);
     BERTH_CUDA_FAMILY_MAP(FILL)
+    s->attention.own = &s->kernels;
+    *ops = s->kernels;
     ops->gemm = cuda_gemm;
+    ops->attention_forward = cuda_attention_forward;
+    ops->attention_backward = cuda_attention_backward;
 }
 
 /* ------------------------------------------------------------------ opening */
@@ -164,6 +215,8 @@ static berth_status find_device(int index) {
                        ? "no NVIDIA driver, or one too old for this build's CUDA"
                        : "no NVIDIA GPU is visible (see nvidia-smi, CUDA_VISIBLE_DEVICES)");
     BERTH_TRY(BERTH_CUDA(error));
+    if (index >= count && count == 1)
+        BERTH_FAIL(BERTH_E_USAGE, "device cuda:%d: there is one GPU, cuda:0", index);
     if (index >= count)
         BERTH_FAIL(BERTH_E_USAGE, "device cuda:%d: there are %d GPUs, cuda:0 to cuda:%d", index, count,
                    count - 1);
@@ -180,6 +233,9 @@ static bool cuda_present(void) {
 static void cuda_close(struct berth_device *dev) {
     struct cuda_stream *s = stream_of(dev);
     if (s == NULL) return;
+    if (s->head.stream != NULL)
+        cudaStreamSynchronize((cudaStream_t)s->head.stream); /* nothing runs over what goes now */
+    attention_slot_clear(&s->attention, dev);
     gemm_cuda_close(s->gemm);
     for (int i = 0; i < 2; i++) {
         if (s->copied[i] != NULL) cudaEventDestroy(s->copied[i]);
@@ -192,7 +248,7 @@ static void cuda_close(struct berth_device *dev) {
     dev->state = NULL;
 }
 
-static berth_status open_stream(struct cuda_stream *s, int index) {
+static berth_status open_stream(struct berth_device *dev, struct cuda_stream *s, int index) {
     cudaStream_t stream = NULL;
     BERTH_TRY(BERTH_CUDA(cudaSetDevice(index)));
     BERTH_TRY(BERTH_CUDA(cudaGetDeviceProperties(&s->properties, index)));
@@ -202,8 +258,8 @@ static berth_status open_stream(struct cuda_stream *s, int index) {
                    s->properties.name, s->properties.major, s->properties.minor);
     BERTH_TRY(BERTH_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking)));
     s->head.stream = stream;
-    BERTH_TRY(BERTH_CUDA(cudaMalloc(&s->head.scratch, BERTH_CUDA_SCRATCH)));
-    BERTH_TRY(BERTH_CUDA(cudaMalloc(&s->workspace, GEMM_CUDA_WORKSPACE)));
+    BERTH_TRY(cuda_alloc(dev, &s->head.scratch, BERTH_CUDA_SCRATCH));
+    BERTH_TRY(cuda_alloc(dev, &s->workspace, GEMM_CUDA_WORKSPACE));
     for (int i = 0; i < 2; i++) {
         void *half = NULL;
         BERTH_TRY(BERTH_CUDA(cudaMallocHost(&half, STAGE_BYTES)));
@@ -221,11 +277,63 @@ static berth_status cuda_open(struct berth_device *dev, int index) {
     dev->state = s;
     dev->stream = (berth_stream *)(void *)s;
     dev->index = index;
-    BERTH_TRY_OUT(open_stream(s, index));
-    fill_table(&dev->ops);
-    s->cast = dev->ops.cast;
+    BERTH_TRY_OUT(open_stream(dev, s, index));
+    fill_table(s, &dev->ops);
 out:
     if (status != BERTH_OK) cuda_close(dev);
+    return status;
+}
+
+static berth_status cuda_set_attention(struct berth_device *dev, const struct berth_attention_use *use) {
+    struct cuda_stream *s = stream_of(dev);
+    const struct attention_device device = {
+        .name = s->properties.name, .major = s->properties.major, .minor = s->properties.minor};
+    return attention_slot_set(&s->attention, dev, use, device);
+}
+
+/* ------------------------------------------------------------------ choices of algorithms
+ *
+ *     gpu NVIDIA H200, compute capability 9.0, 132 multiprocessors
+ *     libraries cublasLt 130100, cudnn 91900                          cudnn 0: not in use
+ *     cudnn SEQUENCES LENGTH WHICH ENGINE                             attention_cuda.h, a line a plan
+ *     cublasLt 130100 tf32 0 ...                                      gemm_cuda.h, to the end */
+
+static void add_makers(const struct cuda_stream *s, struct berth_str *out) {
+    const struct cublaslt_api *blas = NULL;
+    const bool loaded = cublaslt_load(&blas) == BERTH_OK;
+    berth_str_addf(out, "gpu %s, compute capability %d.%d, %d multiprocessors\n", s->properties.name,
+                   s->properties.major, s->properties.minor, s->properties.multiProcessorCount);
+    berth_str_addf(out, "libraries cublasLt %zu, cudnn %zu\n", loaded ? blas->GetVersion() : 0,
+                   s->attention.plans != NULL ? s->attention.api->GetVersion() : 0);
+}
+
+static berth_status cuda_choices(const struct berth_device *dev, struct berth_str *out) {
+    const struct cuda_stream *s = stream_of(dev);
+    add_makers(s, out);
+    if (s->attention.plans != NULL) attention_cuda_choices(s->attention.plans, out);
+    return gemm_cuda_choices(s->gemm, out);
+}
+
+static berth_status cuda_restore_choices(struct berth_device *dev, const char *text, bool *used) {
+    berth_status status = BERTH_OK;
+    struct cuda_stream *s = stream_of(dev);
+    const char *products = strstr(text, "\ncublasLt ");
+    char *plans = NULL;
+    struct berth_str makers;
+    *used = false;
+    berth_str_init(&makers);
+    add_makers(s, &makers);
+    if (strncmp(text, "gpu ", 4) != 0 || products == NULL)
+        BERTH_FAIL_OUT(BERTH_E_FORMAT, "choices of algorithms: found '%.40s', expected 'gpu NAME, ...'", text);
+    if (makers.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "out of memory");
+    const size_t length = strlen(makers.data);
+    if (strncmp(text, makers.data, length) != 0 || products + 1 < text + length) goto out;
+    BERTH_TRY_OUT(berth_strndup(&plans, text + length, (size_t)(products + 1 - text) - length));
+    if (s->attention.plans != NULL) BERTH_TRY_OUT(attention_cuda_restore(s->attention.plans, plans));
+    BERTH_TRY_OUT(gemm_cuda_restore(s->gemm, products + 1, used));
+out:
+    free(plans);
+    berth_str_deinit(&makers);
     return status;
 }
 
@@ -246,6 +354,8 @@ static void cuda_describe(const struct berth_device *dev, struct berth_str *out)
                    driver / 1000, driver / 10 % 100);
     if (cublaslt_load(&blas) == BERTH_OK)
         berth_str_addf(out, "matrix products: cuBLASLt %zu\n", blas->GetVersion());
+    if (s->attention.told.data != NULL && s->attention.told.data[0] != '\0')
+        berth_str_addf(out, "%s\n", s->attention.told.data);
 }
 
 const struct berth_backend backend_cuda = {
@@ -263,5 +373,8 @@ const struct berth_backend backend_cuda = {
     .synchronize = cuda_synchronize,
     .error_text = cuda_error_text,
     .set_tf32 = cuda_set_tf32,
+    .set_attention = cuda_set_attention,
+    .choices = cuda_choices,
+    .restore_choices = cuda_restore_choices,
     .describe = cuda_describe,
 };

@@ -19,14 +19,15 @@
 #define CUDNN_FUNCTIONS(X)                                                                                     \
     X(GetVersion)                                                                                              \
     X(GetErrorString)                                                                                          \
-    X(GetLastErrorString) X(Create) X(Destroy) X(SetStream) X(BackendCreateDescriptor)                         \
-        X(BackendDestroyDescriptor) X(BackendSetAttribute) X(BackendGetAttribute) X(BackendFinalize)           \
-            X(BackendExecute)
+    X(GetLastErrorString)                                                                                      \
+    X(Create) X(Destroy) X(SetStream) X(BackendCreateDescriptor) X(BackendDestroyDescriptor)                   \
+        X(BackendSetAttribute) X(BackendGetAttribute) X(BackendFinalize) X(BackendExecute)
 
 #define CUBLASLT_FUNCTIONS(X)                                                                                  \
     X(GetVersion)                                                                                              \
     X(GetStatusString)                                                                                         \
-    X(Create) X(Destroy) X(Matmul) X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)          \
+    X(Create)                                                                                                  \
+    X(Destroy) X(Matmul) X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)                    \
         X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate)     \
             X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute) X(MatmulAlgoGetHeuristic)               \
                 X(MatmulAlgoCheck) X(MatmulAlgoConfigGetAttribute)

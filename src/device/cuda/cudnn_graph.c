@@ -382,12 +382,13 @@ out:
 
 /* Tries to finalise a plan with a configuration; a refusal is not an error. */
 static berth_status try_config(struct cudnn_plan *p, const struct cudnn_device *device,
-                               cudnnBackendDescriptor_t config, bool deterministic, bool *done) {
+                               cudnnBackendDescriptor_t config, bool deterministic, int64_t engine,
+                               bool *done) {
     const struct cudnn_api *api = p->graph->api;
     bool wavers = false;
     int64_t count = 0;
     BERTH_TRY(read_engine(p, config, &p->engine, &wavers));
-    if (wavers && deterministic) return BERTH_OK;
+    if ((wavers && deterministic) || (engine >= 0 && p->engine != engine)) return BERTH_OK;
     BERTH_TRY(CUDNN_CALL(api, BackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &p->plan)));
     BERTH_TRY(CUDNN_CALL(api, BackendSetAttribute(p->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
                                                   CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config)));
@@ -416,6 +417,11 @@ bool cudnn_plan_loaded(const struct cudnn_plan *p) {
 
 berth_status cudnn_plan_create(struct cudnn_plan **out, struct cudnn_graph *g,
                                const struct cudnn_device *device, bool deterministic) {
+    return cudnn_plan_create_with(out, g, device, deterministic, -1);
+}
+
+berth_status cudnn_plan_create_with(struct cudnn_plan **out, struct cudnn_graph *g,
+                                    const struct cudnn_device *device, bool deterministic, int64_t engine) {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
     berth_status status = BERTH_OK;
     struct cudnn_plan *p = NULL;
@@ -429,7 +435,7 @@ berth_status cudnn_plan_create(struct cudnn_plan **out, struct cudnn_graph *g,
         int64_t count = 0;
         BERTH_TRY_OUT(ask_heuristics(p, modes[m], &count));
         for (int64_t i = 0; i < count && !done; i++) {
-            BERTH_TRY_OUT(try_config(p, device, p->configs[i], deterministic, &done));
+            BERTH_TRY_OUT(try_config(p, device, p->configs[i], deterministic, engine, &done));
             p->refused += !done;
         }
     }

@@ -70,6 +70,10 @@ struct cudnn_plan;
  * graph: free the plan first. */
 berth_status cudnn_plan_create(struct cudnn_plan **out, struct cudnn_graph *g,
                                const struct cudnn_device *device, bool deterministic) BERTH_CHECKED;
+/* The same with the engine of this number alone; -1: any. */
+berth_status cudnn_plan_create_with(struct cudnn_plan **out, struct cudnn_graph *g,
+                                    const struct cudnn_device *device, bool deterministic,
+                                    int64_t engine) BERTH_CHECKED;
 void cudnn_plan_free(struct cudnn_plan *p); /* NULL is allowed */
 /* False: made for a recorded device, compiled but not loaded on any; it cannot be run. */
 bool cudnn_plan_loaded(const struct cudnn_plan *p);
