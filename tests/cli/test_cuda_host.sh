@@ -7,6 +7,7 @@ make_world
 
 say "doctor"
 run 0 "$berth" doctor
+cp "$out" "$tmp/doctor"
 grep -q '^devices of this build: .*cuda-host' "$out" || skip "a build without cuda-host"
 
 compare_training cuda-host
@@ -18,6 +19,26 @@ unset BERTH_CUDA_HOST_ORDER
 same_model device random "the order changes the model"
 
 compare_scores cuda-host
+
+say "errors of devices are one line"
+BERTH_CUDA_HOST_MEMORY=1 run 1 "$berth" train "$config" output="$tmp/none" device=cuda-host \
+    model.new='{layers: 2, hidden: 256, heads: 2, intermediate: 1024}'
+one_line "device cuda-host: out of device memory: "
+one_line "lower train.batch_size or train.batch_tokens"
+run 2 "$berth" train "$config" output="$tmp/none" device=cuda-host attention=cudnn
+one_line "device cuda-host has no cuDNN"
+run 2 "$berth" train "$config" output="$tmp/none" device=cpu precision=tf32
+one_line "device cpu has no tf32"
+run 2 "$berth" train "$config" output="$tmp/none" device=tpu
+one_line "no such device; expected auto, cpu, cuda, cuda:N or cuda-host"
+if ! grep -q '^devices of this build: .*cuda ' "$tmp/doctor"; then
+    run 1 "$berth" train "$config" output="$tmp/none" device=cuda
+    one_line "device cuda: this build has no CUDA; use device: cpu, or build it with the CUDA toolkit installed"
+elif ! nvidia-smi > /dev/null 2>&1; then
+    run 1 "$berth" train "$config" output="$tmp/none" device=cuda
+    one_line "device cuda: no NVIDIA "
+fi
+[ ! -e "$tmp/none" ] || fail "a run folder was left"
 
 say "a checkpoint moves between devices: stopped on one, resumed on the other"
 "$berth" train "$config" output="$tmp/moved" device=cuda-host log.every='1 steps' > "$out" 2> "$err" < /dev/null &

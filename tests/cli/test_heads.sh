@@ -179,4 +179,22 @@ mistake "'great' is no label of task 'mood'" tasks.mood.class_weights=[great=2]
 mistake "no task is named 'nobody'" tasks.intent.head=nobody
 mistake "expected last, mix, or a layer from 0 (the embeddings) to 1" tasks.mood.layer=2
 mistake "'span_f1' is no metric of a classification task" tasks.mood.metric=span_f1
+if "$berth" doctor 2> /dev/null | grep -q '^devices of this build: .*cuda-host'; then
+    say "the same heads by the CUDA kernels, in memory that the host cannot touch: the CPU's losses within 1e-4"
+    for device in cpu cuda-host; do
+        run 0 "$berth" train "$config" output="$tmp/$device" device=$device train='{steps: 4, batch_size: 32, lr: 4e-3}' \
+            log.every='1 steps' evaluate.every='4 steps' sampling.mix=all
+        grep '"tokens_per_second"' "$tmp/$device/metrics.jsonl" |
+            sed -nE 's/.*"step": ?([0-9]+).*"loss": ?([-+.0-9e]+),.*/\1 \2/p' > "$tmp/losses.$device"
+        [ "$(wc -l < "$tmp/losses.$device")" = 4 ] || fail "expected 4 losses: $(cat "$tmp/losses.$device")"
+    done
+    paste -d ' ' "$tmp/losses.cpu" "$tmp/losses.cuda-host" | awk '
+        { d = ($2 - $4) / $2; if (d < 0) d = -d; if (d > worst) worst = d }
+        END { if (worst > 1e-4) { print "losses differ by " worst; exit 1 } }' > "$tmp/verdict" || fail "$(cat "$tmp/verdict")"
+    for command in "predict $tmp/cuda-host" "embed $tmp/cuda-host"; do
+        echo "play some music in paris" | "$berth" $command - --device cuda-host > "$tmp/answer" 2> "$err" ||
+            fail "berth $command: $(cat "$err")"
+        [ -s "$tmp/answer" ] || fail "berth $command --device cuda-host answers nothing"
+    done
+fi
 passed
