@@ -42,9 +42,9 @@ inline launch_record &launches() {
 }
 
 /* Whether each launch is waited for, so that the one that fails is named and not a later one:
- * BERTH_CUDA_SYNC=1. */
+ * BERTH_SYNC=1. */
 inline bool launch_waits() {
-    static const bool waits = getenv("BERTH_CUDA_SYNC") != nullptr && getenv("BERTH_CUDA_SYNC")[0] == '1';
+    static const bool waits = getenv("BERTH_SYNC") != nullptr && getenv("BERTH_SYNC")[0] == '1';
     return waits;
 }
 

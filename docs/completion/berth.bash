@@ -89,6 +89,7 @@ device
 precision
 precision_fallback
 attention
+graphs
 output
 cache
 data_folder
@@ -219,6 +220,7 @@ _berth_choices() { # KEY: the words it takes
     precision) echo "fp32 tf32 bf16" ;;
     precision_fallback) echo "none fp32" ;;
     attention) echo "own cudnn auto" ;;
+    graphs) echo "true false" ;;
     deterministic) echo "on strict" ;;
     frozen_dropout) echo "true false" ;;
     model.pooler) echo "own new" ;;

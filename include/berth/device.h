@@ -48,6 +48,11 @@ struct berth_backend {
     berth_status (*set_tf32)(struct berth_device *dev, bool on);
     /* (optional; NULL: own kernels alone) */
     berth_status (*set_attention)(struct berth_device *dev, const struct berth_attention_use *use);
+    /* (optional; NULL: it keeps no work) see berth_graph_begin */
+    berth_status (*graph_begin)(struct berth_device *dev);
+    berth_status (*graph_end)(struct berth_device *dev, void **out);
+    berth_status (*graph_launch)(struct berth_device *dev, void *graph);
+    void (*graph_free)(struct berth_device *dev, void *graph);
     /* (optional; NULL: there are none) choices of algorithms, see berth_device_choices */
     berth_status (*choices)(const struct berth_device *dev, struct berth_str *out);
     berth_status (*restore_choices)(struct berth_device *dev, const char *text, bool *used);
@@ -63,6 +68,7 @@ struct berth_device {
     int index;
     size_t bytes_now, bytes_peak; /* of berth_device_alloc */
     int64_t allocations;          /* its calls so far */
+    bool keeps; /* between berth_graph_begin and berth_graph_end */
     bool waits; /* BERTH_SYNC=1 in the environment: after each operation for its end, so that a failing one is named */
 };
 
@@ -90,6 +96,15 @@ berth_status berth_device_set_tf32(struct berth_device *dev, bool on) BERTH_CHEC
 /* Before the first step: chooses the implementation of attention and prepares it for all batches within what `use` says;
  * batches beyond are the own kernels'. BERTH_E_UNSUPPORTED or BERTH_E_USAGE: cudnn is asked for and cannot serve. */
 berth_status berth_device_set_attention(struct berth_device *dev, const struct berth_attention_use *use) BERTH_CHECKED;
+/* ---- graphs: operations, copies and zeros of one device, kept instead of done, and done again and again with one launch.
+ * Arguments are those of the time when they were kept; memory is read anew each time. Between begin and end nothing is
+ * asked of the device, uploaded, downloaded or waited for. */
+bool berth_device_has_graphs(const struct berth_device *dev);
+berth_status berth_graph_begin(struct berth_device *dev) BERTH_CHECKED;
+/* Ends it after a failure, too: then *out is NULL and the first error stays recorded. */
+berth_status berth_graph_end(struct berth_device *dev, void **out) BERTH_CHECKED;
+berth_status berth_graph_launch(struct berth_device *dev, void *graph) BERTH_CHECKED;
+void berth_graph_free(struct berth_device *dev, void *graph); /* NULL is allowed */
 /* Algorithms that libraries' heuristics chose so far (never by time), as text: the device and the libraries' versions
  * in the first lines, then a line a choice. Nothing is written where the device chooses by fixed rules (the CPU). */
 berth_status berth_device_choices(const struct berth_device *dev, struct berth_str *out) BERTH_CHECKED;

@@ -60,7 +60,7 @@ enum berth_cuda_error {
 
 /* The last launch that failed, in words: kernel, launcher, grid, block, sizes, reason; "" where none did. */
 const char *berth_cuda_launch_error(void);
-/* The kernel of the last launch: where a wait fails, that one or one before it is guilty (BERTH_CUDA_SYNC=1 in
+/* The kernel of the last launch: where a wait fails, that one or one before it is guilty (BERTH_SYNC=1 in
  * the environment waits for each, which names it). */
 const char *berth_cuda_last_launch(void);
 
@@ -78,6 +78,18 @@ const char *berth_cuda_host_error(void);
 /* "NAME" or "NAME:N": the N-th launch from now of a kernel whose name holds NAME fails; NULL: none does. At
  * program start BERTH_CUDA_HOST_FAIL of the environment. */
 void berth_cuda_host_fail_launch(const char *which);
+/* ---- work kept instead of done, to be done many times (host_record.cpp). Functions return a number of the launchers'. */
+struct berth_cuda_host_list;
+int berth_cuda_host_list_new(struct berth_cuda_host_list **out);
+void berth_cuda_host_list_free(struct berth_cuda_host_list *list); /* NULL is allowed */
+size_t berth_cuda_host_list_count(const struct berth_cuda_host_list *list);
+/* From now on launches go to the end of the list; NULL: they are run again. */
+void berth_cuda_host_record(struct berth_cuda_host_list *list);
+int berth_cuda_host_recording(void);
+/* Work other than launches: run(argument), with a copy of the argument, which must not point into itself. */
+int berth_cuda_host_keep(int (*run)(void *argument), const void *argument, size_t bytes);
+int berth_cuda_host_replay(const struct berth_cuda_host_list *list);
+
 /* Whether this build's kernels report accesses to the race detector. */
 int berth_cuda_host_detects_races(void);
 

@@ -204,6 +204,7 @@ struct berth_forward_options {
                                                     one (task_gradients.h) */
     bool recompute;       /* of the layers that are trained, all but the highest keep their input alone and are computed
                              again in backward, to the same bits: options' arrays and the batch live until then */
+    struct berth_model_graphs *graphs; /* NULL: the encoder's operations are launched one by one */
     bool same_values;     /* the model's values have not changed since its last pass (bf16: nothing is converted) */
 };
 /* Runs the backbone once over the batch and every wanted head that has items; batch->items[i] belongs to head i.
@@ -213,6 +214,25 @@ struct berth_forward_options {
 berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *batch,
                                  const struct berth_forward_options *options,
                                  struct berth_tensor **logits) BERTH_CHECKED;
+/* ---- graphs: the encoder's passes of training kept as two graphs a key (bucket of the token count, of the sequence count)
+ * and launched from then on; docs/gpu.md. Batches are filled up to their bucket, so bits differ by rounding from those
+ * without, and are the same whether a pass was run, kept or launched. Passes that they do not take (inference, layers
+ * computed again, gradients of each task, heads that read lower layers, batches beyond the limits) go one by one. */
+struct berth_model_graphs;
+struct berth_graph_limits {
+    int64_t max_tokens, max_sequences, max_length; /* of a batch; the longest of a sequence */
+    size_t bytes;                                  /* of step memory to ask for now */
+};
+/* Borrows m. BERTH_E_UNSUPPORTED on a device that has no graphs. */
+berth_status berth_model_graphs_create(struct berth_model_graphs **out, struct berth_model *m,
+                                       const struct berth_graph_limits *limits) BERTH_CHECKED;
+void berth_model_graphs_free(struct berth_model_graphs *g); /* before the model; NULL is allowed */
+/* After the backward pass of a berth_model_forward with options.graphs: the encoder's. NULL, or a pass that was not the
+ * graphs': nothing. */
+berth_status berth_model_graphs_backward(struct berth_model_graphs *g) BERTH_CHECKED;
+/* Graphs kept and launches of them so far. */
+void berth_model_graphs_count(const struct berth_model_graphs *g, int64_t *kept, int64_t *launches);
+
 /* The last hidden states alone [T, H]. */
 berth_status berth_model_hidden(struct berth_model *m, struct berth_tape *tape, const struct berth_batch *batch,
                                 const struct berth_forward_options *options,

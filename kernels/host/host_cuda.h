@@ -25,11 +25,12 @@
 template <class... P, class... A>
 static inline int launch_named(const launch_site &site, void (*kernel)(P...), dim3 grid, dim3 block,
                                size_t dynamic_bytes, berth_stream *, A... arguments) {
-    auto body = [&] { kernel(arguments...); };
-    const int error = host::refused(site)
-                          ? BERTH_CUDA_E_HOST
-                          : host::launch_body(
-                                grid, block, dynamic_bytes, [](void *p) { (*(decltype(body) *)p)(); }, &body);
+    auto body = [=] { kernel(arguments...); };
+    void (*const run)(void *) = [](void *p) { (*(decltype(body) *)p)(); };
+    const int error = host::refused(site) ? BERTH_CUDA_E_HOST
+                      : host::keeps()
+                          ? host::keep_launch(grid, block, dynamic_bytes, run, &body, sizeof body)
+                          : host::launch_body(grid, block, dynamic_bytes, run, &body);
     if (error == BERTH_CUDA_OK) return error;
     launch_numbers numbers = {};
     char what[400];

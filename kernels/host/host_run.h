@@ -111,6 +111,11 @@ void name_error(const char *what);
 
 int launch_body(dim3 grid, dim3 block, size_t dynamic_bytes, void (*body)(void *), void *argument);
 
+/* host_record.cpp: whether work is kept instead of done; keeps a launch with a copy of `argument`. */
+bool keeps();
+int keep_launch(dim3 grid, dim3 block, size_t dynamic_bytes, void (*body)(void *), const void *argument,
+                size_t bytes);
+
 } // namespace host
 
 #endif /* BERTH_KERNELS_HOST_RUN_H */

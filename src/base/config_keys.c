@@ -28,6 +28,10 @@ const struct berth_key berth_config_keys[] = {
      .help = "Which implementation of attention serves. own: berth's kernels, on every device. cudnn: cuDNN's, on NVIDIA GPUs "
              "of compute capability 9 in bf16; its dropout masks are its own. auto: cuDNN where it can serve, sequences are "
              "long (256 tokens) and attention has no dropout, else own."},
+    {.path = "graphs", .type = BERTH_KEY_BOOL, ANY, .default_value = "off", .unit = "",
+     .help = "Whether the encoder's passes of training are kept as CUDA graphs, one a bucket of the token count, and launched "
+             "as a whole. Batches are filled up to their bucket with dead rows, so numbers differ by rounding from those "
+             "without. For GPUs; passes with train.recompute, or with gradients of each task, go one by one."},
     {.path = "output", .type = BERTH_KEY_STRING, ANY, .unit = "folder",
      .help = "The run folder: configuration, log, metrics, checkpoints, best model. `berth train` "
              "refuses one that exists, unless it resumes."},

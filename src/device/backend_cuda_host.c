@@ -24,6 +24,7 @@ struct host_stream {
     berth_stream *gemm;            /* prepared products of the CPU */
     float *wide[WIDE];             /* a, b, c, bias of a product in fp32 */
     size_t wide_bytes[WIDE];
+    struct berth_cuda_host_list *list; /* of the graph that is being kept */
 };
 
 #define ENTER_FAMILY(family) berth_cuda_host_table_##family(ops);
@@ -109,9 +110,34 @@ static int gemm_opened(void *c, const void *a, const void *b, const float *bias,
     return error == 0 ? BERTH_CUDA_OK : BERTH_CUDA_E_LIBRARY;
 }
 
+struct kept_product {
+    void *c;
+    const void *a, *b;
+    const float *bias;
+    int64_t m, n, k, lda, ldb, ldc;
+    enum berth_gemm_form form;
+    int accumulate;
+    enum berth_dtype c_dtype, ab_dtype;
+    berth_stream *stream;
+};
+
+static int run_product(void *argument) {
+    const struct kept_product *p = argument;
+    cuda_host_memory_open();
+    const int error = gemm_opened(p->c, p->a, p->b, p->bias, p->m, p->n, p->k, p->lda, p->ldb, p->ldc, p->form,
+                                  p->accumulate, p->c_dtype, p->ab_dtype, p->stream);
+    cuda_host_memory_close();
+    return error;
+}
+
 static int gemm_host(void *c, const void *a, const void *b, const float *bias, int64_t m, int64_t n, int64_t k,
                      int64_t lda, int64_t ldb, int64_t ldc, enum berth_gemm_form form, int accumulate,
                      enum berth_dtype c_dtype, enum berth_dtype ab_dtype, berth_stream *stream) {
+    if (berth_cuda_host_recording()) {
+        const struct kept_product p = {c,   a,   b,    bias,       m,       n,        k,     lda,
+                                       ldb, ldc, form, accumulate, c_dtype, ab_dtype, stream};
+        return berth_cuda_host_keep(run_product, &p, sizeof p);
+    }
     cuda_host_memory_open();
     const int error =
         gemm_opened(c, a, b, bias, m, n, k, lda, ldb, ldc, form, accumulate, c_dtype, ab_dtype, stream);
@@ -192,20 +218,66 @@ static void host_free(struct berth_device *dev, void *pointer, size_t bytes) {
     cuda_host_memory_give(pointer);
 }
 
+/* A copy, or zeros where from is NULL. */
+struct kept_copy {
+    void *to;
+    const void *from;
+    size_t bytes;
+};
+
+static int run_copy(void *argument) {
+    const struct kept_copy *c = argument;
+    cuda_host_memory_open();
+    if (c->from == NULL)
+        memset(c->to, 0, c->bytes);
+    else if (c->to != c->from)
+        memmove(c->to, c->from, c->bytes);
+    cuda_host_memory_close();
+    return BERTH_CUDA_OK;
+}
+
+static berth_status do_copy(struct kept_copy c) {
+    if (c.bytes == 0) return BERTH_OK;
+    if (!berth_cuda_host_recording()) return run_copy(&c) == BERTH_CUDA_OK ? BERTH_OK : BERTH_E_DEVICE;
+    if (berth_cuda_host_keep(run_copy, &c, sizeof c) != BERTH_CUDA_OK)
+        BERTH_FAIL(BERTH_E_MEMORY, "out of memory");
+    return BERTH_OK;
+}
+
 static berth_status host_copy(struct berth_device *dev, void *to, const void *from, size_t bytes) {
     (void)dev;
-    cuda_host_memory_open();
-    if (to != from && bytes > 0) memmove(to, from, bytes);
-    cuda_host_memory_close();
-    return BERTH_OK;
+    return do_copy((struct kept_copy){to, from, bytes});
 }
 
 static berth_status host_zero(struct berth_device *dev, void *pointer, size_t bytes) {
     (void)dev;
-    cuda_host_memory_open();
-    if (bytes > 0) memset(pointer, 0, bytes);
-    cuda_host_memory_close();
+    return do_copy((struct kept_copy){pointer, NULL, bytes});
+}
+
+/* ------------------------------------------------------------------ graphs: the execution layer's lists */
+
+static berth_status host_graph_begin(struct berth_device *dev) {
+    struct host_stream *s = dev->state;
+    if (berth_cuda_host_list_new(&s->list) != BERTH_CUDA_OK) BERTH_FAIL(BERTH_E_MEMORY, "out of memory");
+    berth_cuda_host_record(s->list);
     return BERTH_OK;
+}
+
+static berth_status host_graph_end(struct berth_device *dev, void **out) {
+    struct host_stream *s = dev->state;
+    berth_cuda_host_record(NULL);
+    *out = s->list;
+    s->list = NULL;
+    return BERTH_OK;
+}
+
+static berth_status host_graph_launch(struct berth_device *dev, void *graph) {
+    return berth_device_check(dev, berth_cuda_host_replay(graph), "graph", __FILE__, __LINE__);
+}
+
+static void host_graph_free(struct berth_device *dev, void *graph) {
+    (void)dev;
+    berth_cuda_host_list_free(graph);
 }
 
 static berth_status host_synchronize(struct berth_device *dev) {
@@ -225,6 +297,10 @@ const struct berth_backend backend_cuda_host = {
     .copy = host_copy,
     .zero = host_zero,
     .synchronize = host_synchronize,
+    .graph_begin = host_graph_begin,
+    .graph_end = host_graph_end,
+    .graph_launch = host_graph_launch,
+    .graph_free = host_graph_free,
     .error_text = host_error_text,
     .describe = host_describe,
 };

@@ -87,6 +87,9 @@ void berth_device_close(struct berth_device *dev) {
 }
 
 berth_status berth_device_alloc(struct berth_device *dev, void *out_pointer, size_t bytes) {
+    if (dev->keeps)
+        BERTH_FAIL(BERTH_E_DEVICE, "device %s: %zu bytes are asked for while a graph is kept; take graphs: off",
+                   dev->backend->name, bytes);
     void *pointer = NULL;
     BERTH_TRY(dev->backend->alloc(dev, &pointer, bytes));
     memcpy(out_pointer, &pointer, sizeof pointer);
@@ -104,10 +107,12 @@ void berth_device_free(struct berth_device *dev, void *pointer, size_t bytes) {
 }
 
 berth_status berth_device_upload(struct berth_device *dev, void *to, const void *from, size_t bytes) {
+    BERTH_ASSERT_MSG(!dev->keeps, "not while a graph is kept");
     return dev->backend->upload(dev, to, from, bytes);
 }
 
 berth_status berth_device_download(struct berth_device *dev, void *to, const void *from, size_t bytes) {
+    BERTH_ASSERT_MSG(!dev->keeps, "not while a graph is kept");
     return dev->backend->download(dev, to, from, bytes);
 }
 
@@ -120,6 +125,7 @@ berth_status berth_device_zero(struct berth_device *dev, void *pointer, size_t b
 }
 
 berth_status berth_device_synchronize(struct berth_device *dev) {
+    BERTH_ASSERT_MSG(!dev->keeps, "not while a graph is kept");
     return dev->backend->synchronize(dev);
 }
 
@@ -145,6 +151,33 @@ berth_status berth_device_set_attention(struct berth_device *dev, const struct b
                dev->backend->name);
 }
 
+bool berth_device_has_graphs(const struct berth_device *dev) {
+    return dev->backend->graph_begin != NULL;
+}
+
+berth_status berth_graph_begin(struct berth_device *dev) {
+    BERTH_ASSERT_MSG(berth_device_has_graphs(dev) && !dev->keeps, "no graph can begin");
+    BERTH_TRY(dev->backend->graph_begin(dev));
+    dev->keeps = true;
+    return BERTH_OK;
+}
+
+berth_status berth_graph_end(struct berth_device *dev, void **out) {
+    BERTH_ASSERT_MSG(dev->keeps, "no graph was begun");
+    dev->keeps = false;
+    *out = NULL;
+    return dev->backend->graph_end(dev, out);
+}
+
+berth_status berth_graph_launch(struct berth_device *dev, void *graph) {
+    BERTH_ASSERT_MSG(!dev->keeps, "a graph within a graph");
+    return dev->backend->graph_launch(dev, graph);
+}
+
+void berth_graph_free(struct berth_device *dev, void *graph) {
+    if (graph != NULL) dev->backend->graph_free(dev, graph);
+}
+
 berth_status berth_device_choices(const struct berth_device *dev, struct berth_str *out) {
     return dev->backend->choices != NULL ? dev->backend->choices(dev, out) : BERTH_OK;
 }
@@ -168,7 +201,7 @@ berth_status berth_device_check(struct berth_device *dev, int error, const char 
     const char *text = NULL;
     if (error != 0)
         text = dev->backend->error_text(error);
-    else if (dev->waits && dev->backend->synchronize(dev) != BERTH_OK)
+    else if (dev->waits && !dev->keeps && dev->backend->synchronize(dev) != BERTH_OK)
         text = berth_error_text();
     if (text == NULL) return BERTH_OK;
     return berth_error_set(BERTH_E_DEVICE, file, line, "%.*s on %s: %s", (int)strcspn(call, "("), call,

@@ -170,6 +170,10 @@ static berth_status feed_forward(struct forward_run *run, struct berth_tensor *x
 
 static berth_status upload(struct forward_run *run, const int32_t **out, const int32_t *host, int64_t count) {
     const void *p = NULL;
+    if (run->graphs != NULL) {
+        *out = graph_device_of(run->graphs, host);
+        return BERTH_OK;
+    }
     BERTH_TRY(berth_tape_upload(run->tape, &p, host, (size_t)count * sizeof *host));
     *out = p;
     return BERTH_OK;
@@ -320,7 +324,7 @@ berth_status forward_begin(struct forward_run *run) {
     struct berth_model *m = run->m;
     BERTH_ASSERT_MSG(m->values != NULL, "the model has no values yet: berth_model_allocate");
     BERTH_TRY(check_batch(m, b));
-    BERTH_TRY(refresh_half(run));
+    if (run->options->graphs == NULL || run->graphs != NULL) BERTH_TRY(refresh_half(run));
     m->split = run->options->task_gradients;
     if (m->split != NULL) task_gradient_split(m->split, run->tape);
     run->first_trainable = INT_MAX;
@@ -334,6 +338,10 @@ berth_status forward_begin(struct forward_run *run) {
     if (!run->options->training) return BERTH_OK;
     BERTH_TRY(upload(run, &run->row_ordinal, b->row_ordinal, b->tokens_count));
     BERTH_TRY(upload(run, &run->ordinal, b->ordinal, b->sequence_count));
+    if (run->graphs != NULL) {
+        run->key = graph_device_key(run->graphs);
+        return BERTH_OK;
+    }
     const uint32_t key[3] = {(uint32_t)run->options->seed, (uint32_t)(run->options->seed >> 32),
                              run->options->step};
     int32_t words[3];
@@ -370,7 +378,12 @@ berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape,
     struct berth_tensor *hidden = NULL, *below = NULL;
     BERTH_TRY(forward_begin(&run));
     choose_layers(&run);
-    BERTH_TRY(forward_backbone(&run, &hidden));
+    if (graph_serves(&run)) {
+        BERTH_TRY(graph_forward(&run, &hidden));
+    } else {
+        if (options->graphs != NULL) BERTH_TRY(refresh_half(&run));
+        BERTH_TRY(forward_backbone(&run, &hidden));
+    }
     below = hidden;
     if (m->split != NULL) BERTH_TRY(task_gradient_tap(m->split, tape, &hidden));
     for (int i = 0; i < m->head_count; i++) {

@@ -177,7 +177,18 @@ struct forward_run {
     const int32_t *cu_seqlens, *positions, *row_ordinal, *ordinal; /* device memory, the batch's */
     int layers; /* of the backbone that this pass runs: up to the highest that is read */
     bool keeps; /* m->layers are filled: heads read more than the last layer */
+    const struct berth_model_graphs *graphs; /* the pass is theirs: arrays are in device memory already; else NULL */
 };
+/* ---- encoder_graph.c: passes of training as graphs */
+/* Whether options->graphs take this pass. */
+bool graph_serves(const struct forward_run *run);
+/* The last hidden states as a parameter of run's tape; berth_model_graphs_backward takes up its gradient. */
+berth_status graph_forward(struct forward_run *run, struct berth_tensor **hidden) BERTH_CHECKED;
+/* Where an array of a graph's batch lies in device memory, and dropout's key. */
+const int32_t *graph_device_of(const struct berth_model_graphs *g, const int32_t *host);
+/* For tests: every pass is run over the filled batch, none is kept. */
+void graph_keep_none(struct berth_model_graphs *g);
+const uint32_t *graph_device_key(const struct berth_model_graphs *g);
 /* What layers that are computed again in backward find of their pass. */
 struct layer_call {
     struct model_pass *pass;

@@ -59,6 +59,25 @@ berth_status berth_attention_from_config(struct berth_model *m, const struct ber
     return status;
 }
 
+/* ---- graphs */
+
+berth_status device_graphs(struct berth_trainer *t) {
+    struct plan_sizes sizes;
+    struct berth_attention_use use = {
+        .max_length = least(t->model->config.positions, berth_config_int(t->config, "model.max_length"))};
+    if (!berth_config_bool(t->config, "graphs")) return BERTH_OK;
+    if (!berth_device_has_graphs(t->device))
+        return berth_config_fail(t->config, "graphs", "device %s has no graphs; NVIDIA GPUs have",
+                                 t->device->backend->name);
+    BERTH_TRY(plan_sizes_estimate(&sizes, t));
+    largest_batches(&use, t->config);
+    const struct berth_graph_limits limits = {.max_tokens = sizes.tokens,
+                                              .max_sequences = use.max_sequences,
+                                              .max_length = use.max_length,
+                                              .bytes = (size_t)(sizes.step + sizes.step / 2)};
+    return berth_model_graphs_create(&t->graphs, t->model, &limits);
+}
+
 /* ---- choices of algorithms */
 
 /* Where the text changed since the last checkpoint, the run folder's file follows. */

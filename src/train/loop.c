@@ -74,6 +74,7 @@ static berth_status run_batch(struct berth_trainer *t, const struct berth_batch 
         .step = (uint32_t)t->state.step,
         .gradients = t->store->gradients,
         .wanted = t->active + 1,
+        .graphs = t->graphs,
     };
     BERTH_TRY(task_walk_batch(t, &batch, &options));
     berth_tape_reset(t->tape, true);
@@ -89,7 +90,10 @@ static berth_status run_batch(struct berth_trainer *t, const struct berth_batch 
         if (total != NULL) BERTH_TRY(berth_op_add(t->tape, &sum, total, part));
         total = total != NULL ? sum : part;
     }
-    if (total != NULL && total->needs_grad) BERTH_TRY(berth_tape_backward(t->tape, total));
+    if (total != NULL && total->needs_grad) {
+        BERTH_TRY(berth_tape_backward(t->tape, total));
+        BERTH_TRY(berth_model_graphs_backward(t->graphs));
+    }
     return task_walk_after(t);
 }
 
@@ -208,6 +212,7 @@ static berth_status reserve_step_memory(struct berth_trainer *t) {
     struct plan_sizes sizes;
     if (t->device->backend->host_memory) return BERTH_OK;
     BERTH_TRY(plan_sizes_estimate(&sizes, t));
+    if (t->graphs != NULL) sizes.step /= 2; /* the encoder's is the graphs' own */
     berth_tape_reserve(t->tape, (size_t)(sizes.step + sizes.step / 4));
     return BERTH_OK;
 }

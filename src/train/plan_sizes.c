@@ -106,6 +106,7 @@ static berth_status add_stage(struct plan_sizes *out, const struct berth_trainer
     out->state = largest(out->state, 4 * elements * berth_optimizer_states(s->recipe.optimizer.kind));
     if (s->recipe.optimizer.ema > 0) out->average = 4 * t->model->total;
     const int64_t tokens = largest_batch(t, s, lengths, rows);
+    out->tokens = largest(out->tokens, tokens);
     const bool walks = weighting_needs_gradients(s->config);
     out->step = largest(out->step, 4 * step_floats(t, s, trained, tokens * (walks ? walked_times(t, s) : 1)));
     if (walks && strcmp(berth_config_string(s->config, "weighting.gradients"), "parameters") == 0) {

@@ -183,6 +183,7 @@ struct berth_trainer {
     bool rewinding; /* a restore that leaves the position as it is (rewind.c) */
     struct checkpointer *checkpointer;
     char *checkpoint;                                  /* path of the newest that stands; NULL: none */
+    struct berth_model_graphs *graphs; /* NULL: none */
     char *choices; /* of algorithms, as the run folder has them; NULL: none yet */
     double last_log, last_checkpoint, last_evaluation; /* times, for durations in seconds */
     double speed_seconds; /* of the steps since the last report that this process took: for the speed */
@@ -231,6 +232,7 @@ struct plan_sizes {                                  /* bytes */
     int64_t values, gradients, state, average, step; /* device memory; step: activations and their gradients */
     int64_t snapshot;                                /* host memory in which a checkpoint waits for the disk */
     int64_t checkpoint, model;                       /* files */
+    int64_t tokens;                                  /* of the largest batch */
     int64_t needed;                                  /* on the disk, for all files that are there at one time */
 };
 /* The largest of all stages and phases. */
@@ -403,6 +405,8 @@ bool checkpoint_pieces_restoring(const struct checkpoint_pieces *p);
 
 /* ---- device_setup.c: the part of a checkpoint that holds the device's choices of algorithms */
 berth_status device_part_add(struct berth_trainer *t) BERTH_CHECKED;
+/* Makes t->graphs where `graphs` is on. */
+berth_status device_graphs(struct berth_trainer *t) BERTH_CHECKED;
 
 /* ---- events.c: RUN/events.out.tfevents.berth */
 /* Adds one scalar to a summary; a number that is not finite is left out. */

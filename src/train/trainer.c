@@ -129,6 +129,7 @@ berth_status berth_trainer_create_rank(struct berth_trainer **out, const struct 
     BERTH_TRY_OUT(stage_enter(t));
     BERTH_TRY_OUT(state_parts_add(t));
     BERTH_TRY_OUT(device_part_add(t));
+    BERTH_TRY_OUT(device_graphs(t));
     BERTH_TRY_OUT(berth_tape_create(&t->tape, t->device));
     *out = t;
     t = NULL;
@@ -171,6 +172,7 @@ void berth_trainer_free(struct berth_trainer *t) {
     berth_store_free(t->store);
     weighting_deinit(&t->weighting);
     stages_deinit(t);
+    berth_model_graphs_free(t->graphs);
     berth_model_free(t->model);
     berth_data_free(t->data);
     berth_data_free(t->test_data);

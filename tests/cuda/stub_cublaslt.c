@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "berth/kernels_cuda.h"
 #include "cuda/stub_cuda.h"
 #include "device/cuda/cuda_libs.h"
 #include "device/cuda_host_memory.h"
@@ -203,6 +204,37 @@ static double element(const void *p, const struct layout *l, bool transposed, in
     return value_at(p, l->type, transposed ? column + row * l->ld : row + column * l->ld, tf32);
 }
 
+/* Descriptors as they are at the call. */
+struct kept_product {
+    struct product p;
+    struct layout la, lb, ld;
+    const void *a, *b;
+    void *d;
+    int64_t inner;
+    double factor, old;
+};
+
+static int multiply(void *argument) {
+    const struct kept_product *k = argument;
+    const bool ta = k->p.transposed[0] == CUBLAS_OP_T, tb = k->p.transposed[1] == CUBLAS_OP_T;
+    const bool tf32 = k->p.compute == CUBLAS_COMPUTE_32F_FAST_TF32,
+               biased = k->p.epilogue == CUBLASLT_EPILOGUE_BIAS;
+    stub_flush();
+    cuda_host_memory_open();
+    for (int64_t j = 0; j < (int64_t)k->ld.columns; j++)
+        for (int64_t i = 0; i < (int64_t)k->ld.rows; i++) {
+            double sum = 0;
+            for (int64_t n = 0; n < k->inner; n++)
+                sum += element(k->a, &k->la, ta, i, n, tf32) * element(k->b, &k->lb, tb, n, j, tf32);
+            sum *= k->factor;
+            if (biased) sum += value_at(k->p.bias, k->p.bias_type, i, false);
+            if (k->old != 0) sum += k->old * element(k->d, &k->ld, false, i, j, false);
+            store(k->d, k->ld.type, i + j * k->ld.ld, sum);
+        }
+    cuda_host_memory_close();
+    return CUBLAS_STATUS_SUCCESS;
+}
+
 static cublasStatus_t matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
                              const void *a, cublasLtMatrixLayout_t a_desc, const void *b,
                              cublasLtMatrixLayout_t b_desc, const void *beta, const void *c,
@@ -211,9 +243,7 @@ static cublasStatus_t matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
                              cudaStream_t stream) {
     const struct product *p = (const void *)desc;
     const struct layout *la = (const void *)a_desc, *lb = (const void *)b_desc, *ld = (const void *)d_desc;
-    const bool ta = p->transposed[0] == CUBLAS_OP_T, tb = p->transposed[1] == CUBLAS_OP_T;
-    const bool tf32 = p->compute == CUBLAS_COMPUTE_32F_FAST_TF32,
-               biased = p->epilogue == CUBLASLT_EPILOGUE_BIAS;
+    const bool ta = p->transposed[0] == CUBLAS_OP_T, biased = p->epilogue == CUBLASLT_EPILOGUE_BIAS;
     const int64_t inner = (int64_t)(ta ? la->rows : la->columns);
     const double old = (double)*(const float *)beta, factor = (double)*(const float *)alpha;
     cublasLtMatmulHeuristicResult_t result;
@@ -227,20 +257,19 @@ static cublasStatus_t matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
         return CUBLAS_STATUS_INVALID_VALUE;
     stub.matmuls++;
     stub.last_compute = p->compute;
-    stub_flush();
-    cuda_host_memory_open();
-    for (int64_t j = 0; j < (int64_t)ld->columns; j++)
-        for (int64_t i = 0; i < (int64_t)ld->rows; i++) {
-            double sum = 0;
-            for (int64_t k = 0; k < inner; k++)
-                sum += element(a, la, ta, i, k, tf32) * element(b, lb, tb, k, j, tf32);
-            sum *= factor;
-            if (biased) sum += value_at(p->bias, p->bias_type, i, false);
-            if (old != 0) sum += old * element(c, ld, false, i, j, false);
-            store(d, ld->type, i + j * ld->ld, sum);
-        }
-    cuda_host_memory_close();
-    return CUBLAS_STATUS_SUCCESS;
+    const struct kept_product kept = {.p = *p,
+                                      .la = *la,
+                                      .lb = *lb,
+                                      .ld = *ld,
+                                      .a = a,
+                                      .b = b,
+                                      .d = d,
+                                      .inner = inner,
+                                      .factor = factor,
+                                      .old = old};
+    if (!berth_cuda_host_recording()) return (cublasStatus_t)multiply((void *)(uintptr_t)&kept);
+    return berth_cuda_host_keep(multiply, &kept, sizeof kept) == 0 ? CUBLAS_STATUS_SUCCESS
+                                                                   : CUBLAS_STATUS_ALLOC_FAILED;
 }
 
 /* ------------------------------------------------------------------ in place of cuda_libs.c */

@@ -28,7 +28,8 @@ struct stub_gpu {
 
     /* counted */
     int64_t kernels, calls, heuristics, matmuls, failed_calls;
-    int64_t events, streams, pinned, blocks, descriptors; /* alive */
+    int64_t graph_launches;
+    int64_t events, streams, pinned, blocks, descriptors, graphs; /* alive */
     size_t held;
     cublasComputeType_t last_compute;
 };

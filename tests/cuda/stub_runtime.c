@@ -15,6 +15,12 @@ struct stub_gpu stub;
         berth_cuda_host_table_##family(ops);                                                                   \
     }
 BERTH_CUDA_FAMILY_MAP(FORWARD)
+const char *berth_cuda_launch_error(void) {
+    return "";
+}
+const char *berth_cuda_last_launch(void) {
+    return "stub_kernel";
+}
 int berth_cuda_attention_ragged(const struct berth_cuda_ragged *to, const int32_t *cu_seqlens,
                                 int64_t sequences, int64_t bucket, int64_t tokens, int64_t heads,
                                 int64_t head_size, const struct berth_dropout *dropout, berth_stream *stream) {
@@ -92,6 +98,15 @@ static void add_work(struct work w) {
     queue[queued++ % 256] = w;
 }
 
+/* While a stream is captured nothing may wait or be asked for. */
+#define NOT_IN_CAPTURE                                                                                         \
+    if (berth_cuda_host_recording()) return cudaErrorStreamCaptureUnsupported
+
+static int run_work(void *argument) {
+    add_work(*(struct work *)argument);
+    return BERTH_CUDA_OK;
+}
+
 static void before_kernel(void) {
     stub.kernels++;
     stub_flush();
@@ -161,6 +176,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device) {
 
 cudaError_t cudaMalloc(void **out, size_t bytes) {
     *out = NULL;
+    NOT_IN_CAPTURE;
     FAILS_SOMETIMES;
     if (bytes > stub.memory - stub.held) return cudaErrorMemoryAllocation;
     if (cuda_host_memory_take(out, bytes) != BERTH_OK || !add_block(*out, bytes, PLACE_DEVICE))
@@ -186,6 +202,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total) {
 }
 cudaError_t cudaMallocHost(void **out, size_t bytes) {
     *out = NULL;
+    NOT_IN_CAPTURE;
     FAILS_SOMETIMES;
     *out = malloc(bytes);
     if (*out == NULL || !add_block(*out, bytes, PLACE_PINNED)) return cudaErrorMemoryAllocation;
@@ -209,6 +226,9 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     if ((place_of(to, bytes) == PLACE_DEVICE) != to_device ||
         (place_of(from, bytes) == PLACE_DEVICE) != from_device)
         return cudaErrorInvalidValue;
+    if (berth_cuda_host_recording() && (!to_device || !from_device)) return cudaErrorStreamCaptureUnsupported;
+    if (berth_cuda_host_recording())
+        return berth_cuda_host_keep(run_work, &w, sizeof w) == 0 ? cudaSuccess : cudaErrorMemoryAllocation;
     if (!from_device && place_of(from, bytes) == PLACE_PAGEABLE) {
         w.copy = malloc(bytes);
         if (w.copy == NULL) return cudaErrorMemoryAllocation;
@@ -222,7 +242,10 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stre
     FAILS_SOMETIMES;
     if (stream == NULL || value != 0 || (bytes > 0 && place_of(to, bytes) != PLACE_DEVICE))
         return cudaErrorInvalidValue;
-    if (bytes > 0) add_work((struct work){.to = to, .bytes = bytes});
+    const struct work w = {.to = to, .bytes = bytes};
+    if (berth_cuda_host_recording())
+        return berth_cuda_host_keep(run_work, &w, sizeof w) == 0 ? cudaSuccess : cudaErrorMemoryAllocation;
+    if (bytes > 0) add_work(w);
     return cudaSuccess;
 }
 
@@ -234,6 +257,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    NOT_IN_CAPTURE;
     FAILS_SOMETIMES;
     if (stream == NULL) return cudaErrorInvalidResourceHandle;
     stub_flush();
@@ -254,12 +278,14 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags) {
     return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    NOT_IN_CAPTURE;
     FAILS_SOMETIMES;
     if (event == NULL || stream == NULL) return cudaErrorInvalidResourceHandle;
     *(int64_t *)(void *)event = queued;
     return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    NOT_IN_CAPTURE;
     FAILS_SOMETIMES;
     if (event == NULL) return cudaErrorInvalidResourceHandle;
     run_until(*(int64_t *)(void *)event);
@@ -268,5 +294,65 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
     free(event);
     stub.events--;
+    return cudaSuccess;
+}
+
+/* ------------------------------------------------------------------ graphs */
+
+struct stub_graph {
+    struct berth_cuda_host_list *list;
+};
+static struct berth_cuda_host_list *captured;
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
+    (void)mode;
+    NOT_IN_CAPTURE;
+    FAILS_SOMETIMES;
+    if (stream == NULL || berth_cuda_host_list_new(&captured) != BERTH_CUDA_OK) return cudaErrorInvalidValue;
+    berth_cuda_host_record(captured);
+    return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
+    struct stub_graph *graph = malloc(sizeof *graph);
+    *out = NULL;
+    berth_cuda_host_record(NULL);
+    if (graph == NULL || stream == NULL || stub_fails()) {
+        free(graph);
+        berth_cuda_host_list_free(captured);
+        return cudaErrorStreamCaptureInvalidated;
+    }
+    graph->list = captured;
+    stub.graphs++;
+    *out = (cudaGraph_t)(void *)graph;
+    return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long flags) {
+    struct stub_graph *g = (struct stub_graph *)(void *)graph;
+    (void)flags;
+    *out = NULL;
+    FAILS_SOMETIMES;
+    *out = (cudaGraphExec_t)(void *)g->list;
+    g->list = NULL;
+    stub.graphs++;
+    return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    struct stub_graph *g = (struct stub_graph *)(void *)graph;
+    berth_cuda_host_list_free(g->list);
+    free(g);
+    stub.graphs--;
+    return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+    FAILS_SOMETIMES;
+    if (stream == NULL) return cudaErrorInvalidResourceHandle;
+    stub.graph_launches++;
+    return berth_cuda_host_replay((const struct berth_cuda_host_list *)(void *)graph) == 0
+               ? cudaSuccess
+               : cudaErrorLaunchFailure;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    berth_cuda_host_list_free((struct berth_cuda_host_list *)(void *)graph);
+    stub.graphs--;
     return cudaSuccess;
 }

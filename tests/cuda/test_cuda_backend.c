@@ -17,6 +17,7 @@ static struct berth_device *open_cuda(void) {
 }
 
 static void assert_nothing_left(void) {
+    if (stub.graphs != 0) fail_msg("left: %d graphs", (int)stub.graphs);
     if (stub.events != 0 || stub.streams != 0 || stub.pinned != 0 || stub.blocks != 0 || stub.descriptors != 0)
         fail_msg("left: %d events, %d streams, %d pinned blocks, %d device blocks, %d descriptors of cuBLASLt",
                  (int)stub.events, (int)stub.streams, (int)stub.pinned, (int)stub.blocks,
@@ -349,7 +350,7 @@ static void test_a_failing_kernel_is_named(void **state) {
     assert_string_equal(
         berth_error_text(),
         "cudaMemcpyAsync: an illegal memory access was encountered (cudaErrorIllegalAddress); an operation "
-        "before it failed: BERTH_SYNC=1 in the environment names it");
+        "before it failed (the last kernel: stub_kernel): BERTH_SYNC=1 in the environment names it");
     stub_reset();
     stub.fault_at = 2;
     setenv("BERTH_SYNC", "1", 1);
@@ -490,6 +491,21 @@ static void test_another_machine(void **state) {
     assert_nothing_left();
 }
 
+/* The stream's capture: the same numbers launched as run, products included. */
+static void test_graphs(void **state) {
+    struct seen with, without;
+    stub_reset();
+    assert_done(train(&with, state, "graphs", false, false, "device=cuda", "graphs=on"));
+    assert_nothing_left();
+    print_message("%d launches of graphs in 12 steps\n", (int)stub.graph_launches);
+    assert_true(stub.graph_launches > 12);
+    stub_reset();
+    assert_done(train(&without, state, "no_graphs", false, false, "device=cuda", "graphs=off"));
+    for (int i = 0; i < 12; i++)
+        if (!(fabs(with.losses[i] - without.losses[i]) < 1e-4 * without.losses[i]))
+            fail_msg("step %d: %.9g with graphs, %.9g without", i + 1, with.losses[i], without.losses[i]);
+}
+
 static void test_attention_without_cudnn(void **state) {
     struct berth_trainer *t = NULL;
     struct berth_str about;
@@ -532,6 +548,7 @@ int main(void) {
         cmocka_unit_test(test_a_run_beside_cuda_host),
         cmocka_unit_test(test_choices_are_made_once),
         cmocka_unit_test(test_another_machine),
+        cmocka_unit_test(test_graphs),
         cmocka_unit_test(test_attention_without_cudnn),
         cmocka_unit_test(test_no_memory_is_asked_for_while_training),
     };

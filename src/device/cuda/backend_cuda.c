@@ -38,10 +38,14 @@ static berth_status check(cudaError_t error, const char *call, const char *file,
     if (error == cudaSuccess) return BERTH_OK;
     const bool fault = error == cudaErrorIllegalAddress || error == cudaErrorLaunchFailure ||
                        error == cudaErrorMisalignedAddress || error == cudaErrorAssert;
+    char hint[256] = "";
+    if (fault)
+        snprintf(hint, sizeof hint,
+                 "; an operation before it failed (the last kernel: %.120s): BERTH_SYNC=1 in the "
+                 "environment names it",
+                 berth_cuda_last_launch());
     return berth_error_set(BERTH_E_DEVICE, file, line, "%.*s: %s (%s)%s", (int)strcspn(call, "("), call,
-                           cudaGetErrorString(error), cudaGetErrorName(error),
-                           fault ? "; an operation before it failed: BERTH_SYNC=1 in the environment names it"
-                                 : "");
+                           cudaGetErrorString(error), cudaGetErrorName(error), hint);
 }
 #define BERTH_CUDA(call) check((call), #call, __FILE__, __LINE__)
 
@@ -116,6 +120,8 @@ static const char *cuda_error_text(int error) {
     case BERTH_CUDA_E_LIBRARY:
         return berth_error_text(); /* recorded by gemm_cuda.c */
     default:
+        if (error >= BERTH_CUDA_E_RUNTIME && berth_cuda_launch_error()[0] != '\0')
+            return berth_cuda_launch_error();
         if (error >= BERTH_CUDA_E_RUNTIME)
             return cudaGetErrorString((cudaError_t)(error - BERTH_CUDA_E_RUNTIME));
         return "unknown error";
@@ -291,6 +297,32 @@ static berth_status cuda_set_attention(struct berth_device *dev, const struct be
     return attention_slot_set(&s->attention, dev, use, device);
 }
 
+/* ------------------------------------------------------------------ graphs: the stream's capture */
+
+static berth_status cuda_graph_begin(struct berth_device *dev) {
+    return BERTH_CUDA(
+        cudaStreamBeginCapture((cudaStream_t)stream_of(dev)->head.stream, cudaStreamCaptureModeThreadLocal));
+}
+
+static berth_status cuda_graph_end(struct berth_device *dev, void **out) {
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t ready = NULL;
+    BERTH_TRY(BERTH_CUDA(cudaStreamEndCapture((cudaStream_t)stream_of(dev)->head.stream, &graph)));
+    berth_status status = BERTH_CUDA(cudaGraphInstantiate(&ready, graph, 0));
+    cudaGraphDestroy(graph);
+    *out = status == BERTH_OK ? ready : NULL;
+    return status;
+}
+
+static berth_status cuda_graph_launch(struct berth_device *dev, void *graph) {
+    return BERTH_CUDA(cudaGraphLaunch((cudaGraphExec_t)graph, (cudaStream_t)stream_of(dev)->head.stream));
+}
+
+static void cuda_graph_free(struct berth_device *dev, void *graph) {
+    cudaStreamSynchronize((cudaStream_t)stream_of(dev)->head.stream); /* it may be running */
+    cudaGraphExecDestroy((cudaGraphExec_t)graph);
+}
+
 /* ------------------------------------------------------------------ choices of algorithms
  *
  *     gpu NVIDIA H200, compute capability 9.0, 132 multiprocessors
@@ -374,6 +406,10 @@ const struct berth_backend backend_cuda = {
     .error_text = cuda_error_text,
     .set_tf32 = cuda_set_tf32,
     .set_attention = cuda_set_attention,
+    .graph_begin = cuda_graph_begin,
+    .graph_end = cuda_graph_end,
+    .graph_launch = cuda_graph_launch,
+    .graph_free = cuda_graph_free,
     .choices = cuda_choices,
     .restore_choices = cuda_restore_choices,
     .describe = cuda_describe,
