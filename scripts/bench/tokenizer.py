@@ -12,10 +12,12 @@ tokens   text lines in memory to ids with [CLS], [SEP] and offsets: build/tests/
 packing  a TSV of label and text on disk to packed rows of at most 128 tokens on disk: the whole process `berth pack`
          (reading, checking, tokenizing, numbering labels, HDF5, digest) against reading, encode_batch in batches of
          1,000 and numpy files in a process that runs already, all threads on both sides.
+training a vocabulary of 10,000 entries from the lines: the whole process `berth vocab` (one thread) against `train` of the
+         Rust library in a process that runs already, all threads.
 
 Each round measures berth and the reference one after the other, in processes of their own, in turns which comes first:
 what else the machine does meets both alike. The ratio is taken within a round; the table has the median, the least and the
-greatest. That both make the same number of tokens is checked. --write puts the table between the marks in that file.
+greatest. That both make the same number of tokens (or entries) is checked. --write puts the table between the marks in that file.
 """
 import argparse
 import csv
@@ -80,6 +82,15 @@ def reference_packing(vocabulary, path, out):
     return {"tokens": sum(lengths), "seconds": time.perf_counter() - begin, "version": version}
 
 
+def reference_training(vocabulary, path, size):
+    import tokenizers
+    wordpiece = tokenizers.BertWordPieceTokenizer(lowercase=True)
+    begin = time.perf_counter()
+    wordpiece.train([path], vocab_size=size, show_progress=False)
+    return {"tokens": wordpiece.get_vocab_size(), "seconds": time.perf_counter() - begin,
+            "version": tokenizers.__version__}
+
+
 # ---------------------------------------------------------------- one measurement each
 
 def child(threads, *arguments):
@@ -110,6 +121,17 @@ def berth_packing(build, vocabulary, path, work):
     seconds = time.perf_counter() - begin
     tokens = int(result.stdout.split("\t")[3])  # source, split, rows, tokens, made, path
     return {"seconds": seconds, "tokens": tokens}
+
+
+def berth_training(build, path, size, work):
+    out = os.path.join(work, "vocab")
+    shutil.rmtree(out, ignore_errors=True)
+    begin = time.perf_counter()
+    subprocess.run([os.path.join(build, "berth"), "vocab", path, "--size", str(size), "--out", out], check=True,
+                   capture_output=True)
+    seconds = time.perf_counter() - begin
+    with open(os.path.join(out, "vocab.txt"), encoding="utf-8") as file:
+        return {"seconds": seconds, "tokens": file.read().count("\n")}
 
 
 # ---------------------------------------------------------------- texts
@@ -178,6 +200,9 @@ def table(args, work):
         result = measure(args.rounds, lambda: berth_packing(args.build, vocabulary, tsv, work),
                          lambda: child(processors, "packing", vocabulary, tsv, work))
         rows.append((f"packing, {processors} threads", name, size, result))
+        result = measure(args.rounds, lambda: berth_training(args.build, lines, 10000, work),
+                         lambda: child(processors, "training", vocabulary, lines, "10000"))
+        rows.append(("training 10,000 entries", name, size, result))
     load.append(os.getloadavg()[0])
     lines = [f"{cpu_name()}, {processors} processors, {time.strftime('%Y-%m-%d')}, medians of {args.rounds} rounds; load of the "
              f"machine (processes that want to run) {load[0]:.1f} at the begin, {load[1]:.1f} at the end"
@@ -193,7 +218,12 @@ def table(args, work):
 def main():
     if sys.argv[1:2] == ["--child"]:
         kind, vocabulary, path, last = sys.argv[2:6]
-        result = reference_tokens(vocabulary, path, float(last)) if kind == "tokens" else reference_packing(vocabulary, path, last)
+        if kind == "tokens":
+            result = reference_tokens(vocabulary, path, float(last))
+        elif kind == "packing":
+            result = reference_packing(vocabulary, path, last)
+        else:
+            result = reference_training(vocabulary, path, int(last))
         print(json.dumps(result))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,5 +1,6 @@
-/* test_json_suite.c: the JSON reader against JSONTestSuite's parsing files: y_ is taken, n_ is refused with a
- * text, i_ may be either. Without BERTH_TEST_DATA the program is skipped. */
+/* test_json_suite.c: the JSON reader against JSONTestSuite: of its parsing files y_ is taken, n_ is refused
+ * with a text, i_ may be either, as may the files of test_transform. Without BERTH_TEST_DATA the program is
+ * skipped. */
 #include <stdio.h>
 
 #include "base/support_base.h"
@@ -32,18 +33,19 @@ static void check_file(const char *folder, const char *name, struct seen *seen) 
     snprintf(path, sizeof path, "%s/%s", folder, name);
     if (berth_file_read(&text, &size, path) != BERTH_OK) fail_msg("%s", berth_error_text());
     berth_status status = berth_json_parse(&j, name, text, size);
+    char kind = name[1] == '_' ? name[0] : 't'; /* t: of test_transform */
     const char *why = refused_on_purpose(name);
     if (why != NULL && (status != BERTH_E_FORMAT || strstr(berth_error_text(), why) == NULL))
         fail_msg("%s must be refused with '%s': %s", name, why, berth_error_text());
-    if (name[0] == 'y' && status != BERTH_OK && why == NULL)
+    if (kind == 'y' && status != BERTH_OK && why == NULL)
         fail_msg("%s must be taken: %s", name, berth_error_text());
-    if (name[0] == 'n' && status == BERTH_OK) fail_msg("%s must be refused", name);
+    if (kind == 'n' && status == BERTH_OK) fail_msg("%s must be refused", name);
     if (status != BERTH_OK &&
         (strstr(berth_error_text(), name) == NULL || strchr(berth_error_text(), '\n') != NULL))
         fail_msg("%s: the message is not one line with the file's name: %s", name, berth_error_text());
-    seen->taken += name[0] == 'y';
-    seen->refused += name[0] == 'n';
-    seen->either += name[0] == 'i';
+    seen->taken += kind == 'y';
+    seen->refused += kind == 'n';
+    seen->either += kind == 'i';
     berth_json_free(j);
     free(text);
 }
@@ -55,6 +57,12 @@ static void parsing_files(void **state) {
     struct seen seen = {0};
     snprintf(folder, sizeof folder, "%s/JSONTestSuite/test_parsing", getenv("BERTH_TEST_DATA"));
     if (berth_list_folder(&names, &count, folder) != BERTH_OK) fail_msg("%s", berth_error_text());
+    for (size_t i = 0; i < count; i++)
+        check_file(folder, names[i], &seen);
+    berth_names_free(names, count);
+    snprintf(folder, sizeof folder, "%s/JSONTestSuite/test_transform", getenv("BERTH_TEST_DATA"));
+    if (berth_list_folder(&names, &count, folder) != BERTH_OK) fail_msg("%s", berth_error_text());
+    assert_int_equal(count, 22);
     for (size_t i = 0; i < count; i++)
         check_file(folder, names[i], &seen);
     berth_names_free(names, count);
