@@ -56,18 +56,23 @@ if(BERTH_HAVE_CUDA)
     endforeach()
     file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/cuda)
     file(GLOB CUDA_KERNELS CONFIGURE_DEPENDS kernels/*.cu)
-    set(objects)
-    foreach(source IN LISTS CUDA_KERNELS)
-        get_filename_component(name ${source} NAME_WE)
-        set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
-        add_custom_command(OUTPUT ${object}
-            COMMAND ${CMAKE_COMMAND} -DNVCC=${BERTH_NVCC} -DSOURCE=${source} -DOBJECT=${object}
-                    -DLOG=${CMAKE_BINARY_DIR}/cuda/${name}.ptxas.txt "-DCODES=${codes}" -DROOT=${CMAKE_SOURCE_DIR}
-                    -DWERROR=${BERTH_WERROR} -P ${CMAKE_SOURCE_DIR}/scripts/cmake/nvcc.cmake
-            DEPENDS ${source} DEPFILE ${object}.d
-            COMMENT "nvcc ${name}.cu" VERBATIM)
-        list(APPEND objects ${object})
-    endforeach()
+    # The objects of these .cu files, by nvcc: a list in OUT.
+    function(berth_nvcc_objects out)
+        set(objects)
+        foreach(source IN LISTS ARGN)
+            get_filename_component(name ${source} NAME_WE)
+            set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
+            add_custom_command(OUTPUT ${object}
+                COMMAND ${CMAKE_COMMAND} -DNVCC=${BERTH_NVCC} -DSOURCE=${source} -DOBJECT=${object}
+                        -DLOG=${CMAKE_BINARY_DIR}/cuda/${name}.ptxas.txt "-DCODES=${codes}" -DROOT=${CMAKE_SOURCE_DIR}
+                        -DWERROR=${BERTH_WERROR} -P ${CMAKE_SOURCE_DIR}/scripts/cmake/nvcc.cmake
+                DEPENDS ${source} DEPFILE ${object}.d
+                COMMENT "nvcc ${name}.cu" VERBATIM)
+            list(APPEND objects ${object})
+        endforeach()
+        set(${out} ${objects} PARENT_SCOPE)
+    endfunction()
+    berth_nvcc_objects(objects ${CUDA_KERNELS})
     add_library(berth_cuda_kernels STATIC ${objects})
     set_target_properties(berth_cuda_kernels PROPERTIES LINKER_LANGUAGE C)
 endif()
