@@ -296,8 +296,9 @@ static int crf_backward(void *dlogits, float *dtransitions, float *dstart, float
 
 enum { PATH_THREADS = 128 };
 
+/* NOTE: without a number of blocks ptxas takes 32 registers and spills. */
 template <class T>
-static __global__ void __launch_bounds__(PATH_THREADS)
+static __global__ void __launch_bounds__(PATH_THREADS, 8)
     viterbi_kernel(int32_t *path, int32_t *came_from, const T *logits, crf_tables c) {
     BERTH_DYNAMIC_SHARED(double, room);
     const chain<T> s = chain_of(logits, c, false);

@@ -91,42 +91,41 @@ int berth_optimizer_states(enum berth_optimizer_kind kind) {
     return rows[kind].states;
 }
 
-static berth_status gradient_norm(struct berth_store *s, const bool *active_owner, double *norm) {
+/* Norm and factor of all gradients, computed by the device: the host does not wait for them before the update.
+ */
+static berth_status clip_gradients(struct berth_store *s, const bool *active_owner) {
     struct berth_device *dev = s->model->device;
-    double sum = 0;
-    size_t bytes = (size_t)s->segment_count * sizeof *s->squares;
+    int64_t count = 0;
     for (int i = 0; i < s->segment_count; i++) {
         const struct berth_segment *g = &s->segments[i];
         if (!active_owner[g->owner]) continue;
-        BERTH_TRY(BERTH_OP(dev, sum_squares(s->squares + i, s->grads + g->grad_offset, g->count, dev->stream)));
+        BERTH_TRY(
+            BERTH_OP(dev, sum_squares(s->squares + count++, s->grads + g->grad_offset, g->count, dev->stream)));
     }
-    if (bytes > 0) BERTH_TRY(berth_device_download(dev, s->host_squares, s->squares, bytes));
-    for (int i = 0; i < s->segment_count; i++) {
-        if (active_owner[s->segments[i].owner]) sum += s->host_squares[i];
-    }
-    *norm = sqrt(sum);
-    return BERTH_OK;
+    return BERTH_OP(dev, clip(s->grad_scale, s->squares + s->model->parameter_count, s->squares, count,
+                              s->optimizer.clip_norm, dev->stream));
 }
 
+/* A norm that is not finite is known here when the update is over; with it the update has changed nothing. */
 berth_status berth_store_step(struct berth_store *s, double factor, const bool *active_owner,
                               double *grad_norm) {
-    double norm = 0;
-    BERTH_TRY(gradient_norm(s, active_owner, &norm));
-    *grad_norm = norm;
-    if (!isfinite(norm)) BERTH_FAIL(BERTH_E_NUMERIC, "the gradient's norm is %g", norm);
-    double clip = s->optimizer.clip_norm > 0 ? s->optimizer.clip_norm / (norm + 1e-6) : 1.0;
-    float scale = clip < 1.0 ? (float)clip : 1.0f;
-    BERTH_TRY(berth_device_upload(s->model->device, s->grad_scale, &scale, sizeof scale));
+    struct berth_device *dev = s->model->device;
+    BERTH_TRY(clip_gradients(s, active_owner));
     for (int i = 0; i < s->segment_count; i++) {
         const struct berth_segment *g = &s->segments[i];
         if (!active_owner[g->owner]) continue;
-        for (int p = g->first; p < g->first + g->parameter_count; p++)
-            s->steps[p]++;
         float *const state[2] = {s->state[0] + g->grad_offset,
                                  s->state[1] != NULL ? s->state[1] + g->grad_offset : NULL};
-        BERTH_TRY(optimizer_apply(s->model->device, &s->optimizer, s->model->values + g->value_offset, state,
+        BERTH_TRY(optimizer_apply(dev, &s->optimizer, s->model->values + g->value_offset, state,
                                   s->grads + g->grad_offset, s->grad_scale, g->count, g->lr * factor,
-                                  g->weight_decay, s->steps[g->first]));
+                                  g->weight_decay, s->steps[g->first] + 1));
+    }
+    BERTH_TRY(berth_device_download(dev, grad_norm, s->squares + s->model->parameter_count, sizeof *grad_norm));
+    if (!isfinite(*grad_norm)) BERTH_FAIL(BERTH_E_NUMERIC, "the gradient's norm is %g", *grad_norm);
+    for (int i = 0; i < s->segment_count; i++) {
+        const struct berth_segment *g = &s->segments[i];
+        for (int p = g->first; active_owner[g->owner] && p < g->first + g->parameter_count; p++)
+            s->steps[p]++;
     }
     return BERTH_OK;
 }

@@ -97,19 +97,20 @@ static size_t grad_bytes(const struct berth_store *s) {
 }
 
 static size_t square_bytes(const struct berth_store *s) {
-    return (size_t)s->model->parameter_count * sizeof(double); /* room for any number of segments */
+    return (size_t)(s->model->parameter_count + 1) * sizeof(double); /* any number of segments, and the norm */
 }
 
 static berth_status allocate(struct berth_store *s) {
     struct berth_device *dev = s->model->device;
     BERTH_TRY(berth_device_alloc(dev, &s->grad_scale, sizeof *s->grad_scale));
+    BERTH_TRY(berth_device_alloc(dev, &s->squares, square_bytes(s)));
     if (s->grad_total == 0) return BERTH_OK;
     float **buffers[] = {&s->grads, &s->state[0], &s->state[1]};
     for (int i = 0; i < 1 + berth_optimizer_states(s->optimizer.kind); i++) {
         BERTH_TRY(berth_device_alloc(dev, buffers[i], grad_bytes(s)));
         BERTH_TRY(berth_device_zero(dev, *buffers[i], grad_bytes(s)));
     }
-    return berth_device_alloc(dev, &s->squares, square_bytes(s));
+    return BERTH_OK;
 }
 
 /* old: whose state and counts go on where a parameter is trained in both; NULL: none. */
@@ -127,7 +128,6 @@ static berth_status make(struct berth_store **out, struct berth_model *model, co
     BERTH_TRY_OUT(berth_calloc(&s->gradients, count, sizeof *s->gradients));
     BERTH_TRY_OUT(berth_calloc(&s->segments, count, sizeof *s->segments));
     BERTH_TRY_OUT(berth_calloc(&s->steps, count, sizeof *s->steps));
-    BERTH_TRY_OUT(berth_calloc(&s->host_squares, count, sizeof *s->host_squares));
     BERTH_TRY_OUT(berth_calloc(&offsets, count, sizeof *offsets));
     for (size_t i = 0; i < count; i++) {
         s->trainable[i] = !rules[i].frozen;
@@ -212,6 +212,5 @@ void berth_store_free(struct berth_store *s) {
     free(s->gradients);
     free(s->segments);
     free(s->steps);
-    free(s->host_squares);
     free(s);
 }

@@ -110,11 +110,9 @@ static void test_missing_barriers(void **state) {
     (void)state;
     if (berth_cuda_host_detects_races()) {
         expect_found(BAD_MISSING_LAST, "race in shared memory");
-        berth_cuda_host_set_order(BERTH_CUDA_HOST_FORWARD, 0);
-        float *x = new_x();
-        assert_int_equal(bad_launch(BAD_MISSING_SYNCWARP, x), BERTH_CUDA_E_HOST);
-        assert_int_equal(bad_launch(BAD_MISSING_BARRIER, x), BERTH_CUDA_E_HOST);
-        free(x);
+        /* the text says race, or that nobody wrote what is read: whichever the order shows first */
+        expect_found(BAD_MISSING_SYNCWARP, "shared memory");
+        expect_found(BAD_MISSING_BARRIER, "shared memory");
         return;
     }
     expect_wrong(BAD_MISSING_BARRIER, 0, 64);
