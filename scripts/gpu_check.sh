@@ -235,12 +235,12 @@ reference=no
 if command -v python3 > /dev/null && python3 -c 'import torch, transformers' 2> /dev/null; then
     reference=yes
 fi
-bench_step() { # SHAPE PRECISION LENGTH TOKENS
+bench_step() { # SHAPE PRECISION LENGTH TOKENS [--compiled]
     command -v python3 > /dev/null || { echo "no python3 on this machine"; return 77; }
     local arguments=(--berth "$berth" --model "$model" --snips "$snips/snips/train/seq.in" --shape "$1" --precision "$2"
         --length "$3" --tokens "$4" --device "$train_device" --work "$out/bench")
     [ -z "$rate" ] || arguments+=(--rate "$rate")
-    [ "$reference" = no ] || [ "$small" = yes ] || arguments+=(--reference)
+    [ "$reference" = no ] || [ "$small" = yes ] || arguments+=(--reference ${5:-})
     [ "$small" = no ] || arguments+=(--small)
     python3 "$root/scripts/bench/gpu_step.py" "${arguments[@]}"
 }
@@ -283,14 +283,14 @@ part_train() {
 part_bench() {
     step gpu 100 "kernels against the machine's ceilings" time_kernels
     rate=$(sed -n 's/^ceilings:.*8192 \([0-9.]*\) TFLOP.*/\1/p' "$out/workbench.log" 2> /dev/null || true)
-    step any 70 "bert-base, bf16, 128 tokens, T = 16,384" bench_step base bf16 128 16384
-    step any 70 "bert-base, bf16, 512 tokens, T = 16,384" bench_step base bf16 512 16384
-    step gpu 60 "bert-base, bf16, 128 tokens, T = 4,096" bench_step base bf16 128 4096
-    step gpu 60 "bert-base, bf16, 128 tokens, T = 65,536" bench_step base bf16 128 65536
-    step gpu 60 "bert-base, fp32, 128 tokens, T = 16,384" bench_step base fp32 128 16384
-    step any 60 "MiniLM, bf16, 128 tokens, T = 16,384" bench_step minilm bf16 128 16384
-    step gpu 60 "MiniLM, bf16, 512 tokens, T = 16,384" bench_step minilm bf16 512 16384
+    step gpu 110 "bert-base, bf16, 128 tokens, T = 16,384" bench_step base bf16 128 16384 --compiled
+    step gpu 110 "bert-base, bf16, 512 tokens, T = 16,384" bench_step base bf16 512 16384 --compiled
     step any 60 "MiniLM, bf16, SNIPS' sentences, T = 4,096" bench_step minilm bf16 0 4096
+    step any 60 "MiniLM, bf16, 128 tokens, T = 16,384" bench_step minilm bf16 128 16384
+    step gpu 40 "bert-base, bf16, 128 tokens, T = 4,096" bench_step base bf16 128 4096
+    step gpu 40 "bert-base, bf16, 128 tokens, T = 65,536" bench_step base bf16 128 65536
+    step gpu 40 "bert-base, fp32, 128 tokens, T = 16,384" bench_step base fp32 128 16384
+    step gpu 40 "MiniLM, bf16, 512 tokens, T = 16,384" bench_step minilm bf16 512 16384
 }
 
 number=0

@@ -65,7 +65,7 @@ chmod -R u+w "$tree/data"
 "$build/berth" vocab "$tree/data/demo/assistant/train/seq.in" "$tree/data/demo/reviews/train.tsv" --column sentence --size 1000 \
     --out "$tree/data/demo-vocab" > /dev/null
 cp tests/cli/{lib.sh,device_lib.sh,test_cuda.sh} "$tree/tests/cli/"
-cp tests/golden/model_cases.json tests/golden/model_{bert32,bert40,distil24}.safetensors "$tree/tests/golden/"
+cp tests/golden/model_cases.json tests/golden/model_{bert32,bert40,distil24,relu24,silu24}.safetensors "$tree/tests/golden/"
 cp scripts/bench/*.py "$tree/scripts/bench/"
 cp configs/demo.yaml configs/snips.yaml "$tree/configs/"
 {

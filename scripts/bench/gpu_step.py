@@ -2,7 +2,7 @@
 """One training step on a GPU: berth's, and the reference library's where torch and transformers are there.
 
     gpu_step.py --berth build/berth --model MINILM --snips seq.in --shape base|minilm --precision bf16|fp32|tf32
-                --length 128|512|0 --tokens 16384 --work FOLDER [--device cuda] [--rate TFLOPS] [--reference] [--small]
+                --length 128|512|0 --tokens 16384 --work FOLDER [--device cuda] [--rate TFLOPS] [--reference [--compiled]] [--small]
 
 Rows of `length` tokens each (0: the sentences of SNIPS), `tokens` of them a step, one classification head, AdamW,
 clipping, dropout 0.1. berth runs first, from the same weights that the reference then loads. The reference: eager, and
@@ -122,10 +122,11 @@ def main():
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--work", required=True)
     parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--compiled", action="store_true", help="the reference compiled as well: half a minute or more")
     parser.add_argument("--small", action="store_true")
     args = parser.parse_args()
     if args.small:
-        args.tokens, steps = min(args.tokens, 256), 3
+        args.tokens, steps = min(args.tokens, max(256, args.length)), 3
     else:
         steps = 40
     os.makedirs(args.work, exist_ok=True)
@@ -144,7 +145,7 @@ def main():
     said.append(f"first step after {first:.2f} s")
     if args.reference:
         for name, compiled in (("eager", False), ("compiled", True)):
-            if args.length == 0 and compiled:
+            if compiled and (args.length == 0 or not args.compiled):
                 continue
             other = run_reference(args, texts, weights, compiled)
             said.append(f"{speed / other:.2f} x the reference {name if args.length else 'padded'} ({other:.0f} tok/s)")
