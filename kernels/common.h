@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "berth/bf16.h"
 #include "berth/kernels.h"
 
 #ifndef BERTH_CPU_ISA
@@ -42,32 +43,19 @@ static inline int64_t berth_round_up(int64_t n, int64_t unit) {
 
 /* ------------------------------------------------------------------ the two element types */
 
-/* bf16 is the upper half of a float. Loads are exact, stores round to nearest, ties to even (NaN stays NaN);
- * sums and functions are computed in float between them. Functions that read or write either type take `half`
+/* bf16 (bf16.h): loads are exact, stores round to nearest; sums and functions are computed in float between them. Functions that read or write either type take `half`
  * as a constant where they are inlined, so there is one source of a loop and two compilations of it. */
 #define BERTH_INLINE static inline __attribute__((always_inline))
 
 BERTH_INLINE float berth_get(const void *x, int64_t j, const int half) {
-    union {
-        uint32_t bits;
-        float value;
-    } u;
-    if (!half) return ((const float *)x)[j];
-    u.bits = (uint32_t)((const uint16_t *)x)[j] << 16;
-    return u.value;
+    return half ? berth_float_of_bf16(((const uint16_t *)x)[j]) : ((const float *)x)[j];
 }
 
 BERTH_INLINE void berth_put(void *y, int64_t j, float value, const int half) {
-    union {
-        float value;
-        uint32_t bits;
-    } u = {value};
-    if (!half) {
+    if (half)
+        ((uint16_t *)y)[j] = berth_bf16_of_float(value);
+    else
         ((float *)y)[j] = value;
-        return;
-    }
-    const uint32_t rounded = (u.bits + 0x7FFFu + (u.bits >> 16 & 1u)) >> 16;
-    ((uint16_t *)y)[j] = (uint16_t)((u.bits & 0x7FFFFFFFu) > 0x7F800000u ? u.bits >> 16 | 64u : rounded);
 }
 
 /* Where element j lies. */

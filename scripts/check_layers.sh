@@ -24,7 +24,7 @@ exec awk '
         allowed["cli"]     = " cli train dist model data tape batch text device base kernels philox "
         allowed["demo"]    = " demo base philox "
         # header: its part, where the two names differ
-        part_of["kernels.h"] = part_of["kernels_cuda.h"] = "kernels"; part_of["philox.h"] = "philox"
+        part_of["kernels.h"] = part_of["kernels_cuda.h"] = "kernels"; part_of["philox.h"] = part_of["bf16.h"] = "philox"
         part_of["tags.h"] = "batch"; part_of["metrics.h"] = "train"; part_of["task_gradients.h"] = "model"
         part_of["base.h"] = part_of["file.h"] = part_of["h5.h"] = part_of["json.h"] = part_of["config.h"] = "base"
         # wrapped libraries: header: the files that may include it
@@ -84,7 +84,7 @@ exec awk '
             target = header_part(base)
             if (part == "kernels" && target != "kernels" && target != "philox")
                 fail("kernels/ may not include " header)
-            else if (part == "philox" && target != "philox") fail("philox.h may include none of berth")
+            else if (part == "philox" && target != "philox") fail(FILENAME " may include none of berth")
             else if (part in allowed && target != "philox" && index(allowed[part], " " target " ") == 0)
                 fail("part " part " may not include " header " (allowed:" allowed[part] ")")
             next

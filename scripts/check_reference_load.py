@@ -2,7 +2,9 @@
 """Checks that model folders written by berth load in the reference library and give equal numbers.
 
 For developers: needs torch, transformers and safetensors. Runs BUILD/tests/test_model_folder, which leaves one folder
-of every form, and loads each with AutoModel and, where config.json names a class with a head, with that class.
+of every form, and loads each with AutoModel and, where config.json names a class with a head, with that class; then
+BUILD/tests/test_reference_heads, which reads folders that the reference's classes wrote (make_head_folder_golden.py) and
+writes them again: loaded with those classes they must give the logits that the reference gave.
 
     scripts/check_reference_load.py BUILD
     scripts/check_reference_load.py BUILD FOLDER     FOLDER (real weights) as berth and as the reference load it:
@@ -63,6 +65,35 @@ def check_form(folder, expected):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     assert len(tokenizer) == 50
     return rows
+
+
+def check_heads(build):
+    """Folders of the reference's classes, read and written by berth."""
+    golden = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "golden", "reference_heads")
+    expected = load_file(os.path.join(golden, "expected.safetensors"))
+    classes = json.load(open(os.path.join(golden, "classes.json")))["classes"]
+    lengths = [5, 1, 12, 8]  # make_head_folder_golden.py
+    with tempfile.TemporaryDirectory() as folder:
+        environment = dict(os.environ, BERTH_WRITE_FORMS=folder)
+        subprocess.run([os.path.join(build, "tests", "test_reference_heads")], check=True, capture_output=True, env=environment)
+        for name in classes:
+            class_name = json.load(open(os.path.join(folder, name, "config.json")))["architectures"][0]
+            model, info = getattr(transformers, class_name).from_pretrained(os.path.join(folder, name), dtype=torch.float64,
+                                                                            output_loading_info=True)
+            unexpected = [key for key in info["unexpected_keys"] if ".pooler." not in key]
+            assert not info["missing_keys"] and not unexpected, f"{name}: {info}"
+            model.eval()
+            begin, rows = 0, []
+            for length in lengths:
+                batch = dict(input_ids=torch.tensor(expected["tokens"][begin:begin + length]).long()[None])
+                if class_name.startswith("Bert"):
+                    batch["token_type_ids"] = torch.tensor(expected["segments"][begin:begin + length]).long()[None]
+                logits = model(**batch).logits
+                rows.append(logits.reshape(-1, logits.shape[-1]))
+                begin += length
+            relative, largest = difference(torch.cat(rows), expected[name + ".logits"])
+            print(f"{name:18} {class_name:36} logits   relative {relative:.2g}  largest {largest:.2g}")
+            assert relative < 1e-12, relative
 
 
 def check_forms(build):
@@ -141,6 +172,7 @@ def main():
     transformers.logging.disable_progress_bar()
     if len(sys.argv) == 2:
         check_forms(sys.argv[1])
+        check_heads(sys.argv[1])
     elif len(sys.argv) == 3:
         check_folder(sys.argv[1], sys.argv[2])
         check_converted(sys.argv[1], sys.argv[2])

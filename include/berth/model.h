@@ -161,6 +161,12 @@ void berth_model_config_deinit(struct berth_model_config *c);
 berth_status berth_model_add_head(struct berth_model *m, const struct berth_head *head) BERTH_CHECKED;
 /* Keeps only the named heads (drops loaded ones that a configuration does not name); before allocate. */
 berth_status berth_model_keep_heads(struct berth_model *m, const char *const *names, size_t count) BERTH_CHECKED;
+/* Puts the heads in this order: batches number their tasks so. A model whose heads are not exactly these:
+ * BERTH_E_FORMAT. */
+berth_status berth_model_order_heads(struct berth_model *m, const char *const *names, size_t count) BERTH_CHECKED;
+/* A tokenizer of more tokens than the embeddings have rows does not belong to the model: BERTH_E_FORMAT naming `folder`. */
+berth_status berth_model_check_tokenizer(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
+                                         const char *folder) BERTH_CHECKED;
 /* Keeps the lower `count` layers of the backbone; before allocate. More than it has: BERTH_E_USAGE. */
 berth_status berth_model_keep_layers(struct berth_model *m, int64_t count) BERTH_CHECKED;
 /* Gives the backbone a pooler of fresh weights, instead of the folder's or of none (DistilBERT); before allocate. */
@@ -282,6 +288,16 @@ struct berth_save_options {
 berth_status berth_model_save_as(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
                                  const struct berth_save_options *options, const char *folder) BERTH_CHECKED;
 
+/* How a folder that sentence-transformers can load wants its embeddings made (modules.json and what it names). */
+struct berth_sentence_settings {
+    bool found;                 /* there is a modules.json; else the rest is mean, as it comes, no bound */
+    enum berth_pooling pooling; /* a Dense module that is the backbone's pooler: pooler */
+    bool normalize;             /* to length 1 */
+    int64_t max_length;         /* tokens; 0: not said */
+};
+/* Modules and poolings that berth does not have are BERTH_E_UNSUPPORTED, naming file and module. */
+berth_status berth_model_sentence_settings(struct berth_sentence_settings *out, const char *folder) BERTH_CHECKED;
+
 /* ---- safetensors, checked: header length, JSON, types, shapes against byte ranges, overlaps, holes, bounds */
 struct berth_safetensor {
     const char *name;  /* borrowed from the file */
@@ -305,6 +321,13 @@ struct berth_safetensor_out {
     const float *data; /* host memory */
     enum berth_weight_type dtype; /* written as; 0: F32 */
 };
+/* pytorch_model.bin (a zip archive with a pickle): its tensors as views of the map; nothing of it is executed. */
+struct berth_torch;
+berth_status berth_torch_open(struct berth_torch **out, const char *path) BERTH_CHECKED;
+void berth_torch_close(struct berth_torch *f); /* NULL is allowed */
+size_t berth_torch_count(const struct berth_torch *f);
+const struct berth_safetensor *berth_torch_at(const struct berth_torch *f, size_t index);
+
 berth_status berth_safetensors_write(const char *path, const struct berth_safetensor_out *tensors,
                                      size_t count) BERTH_CHECKED;
 

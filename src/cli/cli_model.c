@@ -47,14 +47,7 @@ static berth_status choose_heads(struct berth_model *m, const char *folder, cons
         return status;
     }
     BERTH_TRY(berth_model_keep_heads(m, heads, count));
-    BERTH_ASSERT_EQ(m->head_count, count);
-    for (size_t i = 0; i < count; i++) {
-        int at = berth_model_find_head(m, heads[i]);
-        struct berth_head moved = m->heads[at];
-        m->heads[at] = m->heads[i];
-        m->heads[i] = moved;
-    }
-    return BERTH_OK;
+    return berth_model_order_heads(m, heads, count);
 }
 
 berth_status cli_model_open(struct cli_model *out, const char *path, const char *device,
@@ -67,9 +60,7 @@ berth_status cli_model_open(struct cli_model *out, const char *path, const char 
     BERTH_TRY_OUT(berth_model_load(&out->model, out->device, folder));
     if (heads) BERTH_TRY_OUT(choose_heads(out->model, folder, heads, head_count));
     BERTH_TRY_OUT(berth_tokenizer_load(&out->tokenizer, folder));
-    if ((int64_t)berth_tokenizer_size(out->tokenizer) > out->model->config.vocab_size)
-        BERTH_FAIL_OUT(BERTH_E_FORMAT, "%s: vocab.txt has %zu entries, config.json says %lld", folder,
-                       berth_tokenizer_size(out->tokenizer), (long long)out->model->config.vocab_size);
+    BERTH_TRY_OUT(berth_model_check_tokenizer(out->model, out->tokenizer, folder));
     BERTH_TRY_OUT(berth_model_allocate(out->model, 0));
     BERTH_TRY_OUT(berth_tape_create(&out->tape, out->device));
     BERTH_TRY_OUT(berth_calloc(&out->tasks, (size_t)out->model->head_count, sizeof out->tasks[0]));

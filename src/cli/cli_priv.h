@@ -194,7 +194,7 @@ void cli_add_json_text(struct berth_str *out, const char *text, size_t size);
 
 /* ---- inspect, one kind of file each */
 berth_status cli_inspect_model(const char *folder) BERTH_CHECKED;
-berth_status cli_inspect_safetensors(const char *path) BERTH_CHECKED;
+berth_status cli_inspect_weights(const char *path) BERTH_CHECKED;
 berth_status cli_inspect_h5(const char *path) BERTH_CHECKED;
 berth_status cli_inspect_run(const char *folder) BERTH_CHECKED;
 

@@ -27,9 +27,10 @@ static berth_status run(const struct cli_args *args) {
     const char *path = args->positional[0];
     if (!berth_file_exists(path)) BERTH_FAIL(BERTH_E_IO, "%s: no such file or folder", path);
     if (berth_is_folder(path)) return inspect_folder(path);
-    if (berth_glob("*.safetensors", path)) return cli_inspect_safetensors(path);
+    if (berth_glob("*.safetensors", path) || berth_glob("*.bin", path)) return cli_inspect_weights(path);
     if (berth_glob("*.h5", path)) return cli_inspect_h5(path);
-    BERTH_FAIL(BERTH_E_FORMAT, "%s: not a kind of file that berth knows: a folder, *.safetensors or *.h5",
+    BERTH_FAIL(BERTH_E_FORMAT,
+               "%s: not a kind of file that berth knows: a folder, *.safetensors, *.bin (PyTorch) or *.h5",
                path);
 }
 
@@ -41,7 +42,8 @@ const struct cli_command cli_inspect = {
     .summary = "what a model, run, safetensors or HDF5 file holds",
     .details = "model folder: sizes, heads with their labels, every parameter with shape, count and digest. "
                "run folder: its\n"
-               "checkpoints with the digest of each data set, and its best model. *.safetensors and *.h5: "
+               "checkpoints with the digest of each data set, and its best model. *.safetensors, *.bin "
+               "(PyTorch's, read without executing anything) and *.h5: "
                "every tensor with\n"
                "type, shape and digest. Columns are separated by tabs; a digest is the XXH3-128 of the values' "
                "bytes, so\n"

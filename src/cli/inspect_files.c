@@ -1,5 +1,5 @@
-/* inspect_files.c: what lies in a safetensors file or in one of berth's HDF5 files: names, types, shapes,
- * digests.
+/* inspect_files.c: what lies in a safetensors file, a pytorch_model.bin or in one of berth's HDF5 files: names,
+ * types, shapes, digests.
  *
  * The digest is the XXH3-128 of a tensor's bytes: equal digests mean equal bits. */
 #include <string.h>
@@ -20,25 +20,34 @@ static void add_digest(struct berth_str *s, const void *data, size_t bytes) {
     berth_str_addf(s, "\t%s\n", hex);
 }
 
-berth_status cli_inspect_safetensors(const char *path) {
+static void add_tensor(struct berth_str *s, const struct berth_safetensor *t, int64_t *elements) {
+    berth_str_addf(s, "tensor\t%s\t%s\t", t->name, t->dtype);
+    add_shape(s, t->rank, t->shape);
+    add_digest(s, t->data, t->bytes);
+    *elements += t->count;
+}
+
+berth_status cli_inspect_weights(const char *path) {
     berth_status status = BERTH_OK;
-    struct berth_safetensors *file = NULL;
+    const bool torch = berth_glob("*.bin", path);
+    struct berth_safetensors *safe = NULL;
+    struct berth_torch *file = NULL;
     struct berth_str s;
     int64_t elements = 0;
     berth_str_init(&s);
-    BERTH_TRY_OUT(berth_safetensors_open(&file, path));
-    for (size_t i = 0; i < berth_safetensors_count(file); i++) {
-        const struct berth_safetensor *t = berth_safetensors_at(file, i);
-        berth_str_addf(&s, "tensor\t%s\t%s\t", t->name, t->dtype);
-        add_shape(&s, t->rank, t->shape);
-        add_digest(&s, t->data, t->bytes);
-        elements += t->count;
-    }
-    berth_str_addf(&s, "tensors\t%zu\nelements\t%lld\n", berth_safetensors_count(file), (long long)elements);
+    if (torch)
+        BERTH_TRY_OUT(berth_torch_open(&file, path));
+    else
+        BERTH_TRY_OUT(berth_safetensors_open(&safe, path));
+    const size_t count = torch ? berth_torch_count(file) : berth_safetensors_count(safe);
+    for (size_t i = 0; i < count; i++)
+        add_tensor(&s, torch ? berth_torch_at(file, i) : berth_safetensors_at(safe, i), &elements);
+    berth_str_addf(&s, "tensors\t%zu\nelements\t%lld\n", count, (long long)elements);
     BERTH_TRY_OUT(cli_out_str(&s));
 out:
     berth_str_deinit(&s);
-    berth_safetensors_close(file);
+    berth_safetensors_close(safe);
+    berth_torch_close(file);
     return status;
 }
 

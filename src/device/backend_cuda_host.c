@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "berth/bf16.h"
 #include "berth/kernels_cuda.h"
 #include "device/cuda_host_memory.h"
 #include "device/device_priv.h"
@@ -35,20 +36,6 @@ static void fill_table(struct berth_ops *ops) {
 
 /* ------------------------------------------------------------------ matrix products */
 
-static float float_of_bf16(uint16_t bits) {
-    const uint32_t wide = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
-}
-
-static uint16_t bf16_of_float(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return 0x7FFF;
-    return (uint16_t)((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
-}
-
 /* Room for a product's factor `i` in fp32; NULL where there is no memory. */
 static float *wide_room(struct host_stream *s, int i, int64_t count) {
     const size_t bytes = (size_t)count * sizeof(float);
@@ -68,7 +55,7 @@ static int64_t span(int64_t rows, int64_t columns, int64_t ld) {
 static const float *widen(struct host_stream *s, int i, const void *from, int64_t count) {
     float *to = wide_room(s, i, count + 1);
     for (int64_t k = 0; to != NULL && k < count; k++)
-        to[k] = float_of_bf16(((const uint16_t *)from)[k]);
+        to[k] = berth_float_of_bf16(((const uint16_t *)from)[k]);
     return to;
 }
 
@@ -90,7 +77,7 @@ static int gemm_bf16(void *c, const void *a, const void *b, const float *bias, i
                                form, 0, BERTH_F32, BERTH_F32, s->gemm);
     for (int64_t i = 0; i < m * n; i++) {
         uint16_t *to = (uint16_t *)c + i / n * ldc + i % n;
-        *to = bf16_of_float(wide_c[i] + (accumulate ? float_of_bf16(*to) : 0.0f));
+        *to = berth_bf16_of_float(wide_c[i] + (accumulate ? berth_float_of_bf16(*to) : 0.0f));
     }
     return error;
 }

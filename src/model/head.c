@@ -266,8 +266,17 @@ berth_status berth_model_keep_heads(struct berth_model *m, const char *const *na
     return param_spec_build(m);
 }
 
-bool head_is_plain(const struct berth_head *head) {
-    return head->reads == BERTH_READS_LAST && head->hidden_layers == 0 && !head->crf && head->shares == NULL;
+berth_status berth_model_order_heads(struct berth_model *m, const char *const *names, size_t count) {
+    if ((size_t)m->head_count != count)
+        BERTH_FAIL(BERTH_E_FORMAT, "the model has %d heads, expected %zu", m->head_count, count);
+    for (size_t i = 0; i < count; i++) {
+        int at = berth_model_find_head(m, names[i]);
+        if (at < 0) BERTH_FAIL(BERTH_E_FORMAT, "the model has no head '%s'", names[i]);
+        struct berth_head moved = m->heads[at];
+        m->heads[at] = m->heads[i];
+        m->heads[i] = moved;
+    }
+    return BERTH_OK;
 }
 
 int berth_head_owner(const struct berth_model *m, int head) {

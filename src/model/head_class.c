@@ -9,7 +9,7 @@ static berth_status parameters(struct spec_builder *b, const struct berth_model 
 const struct head_kind head_kind_classification = {
     .kind = BERTH_TASK_CLASSIFICATION,
     .pools = true,
-    .reference_class = "ForSequenceClassification",
+    .reference = REFERENCE_SEQUENCE,
     .problem_type = "single_label_classification",
     .labels = true,
     .losses = 1u << BERTH_LOSS_CROSS_ENTROPY | 1u << BERTH_LOSS_FOCAL,

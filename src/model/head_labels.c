@@ -54,7 +54,7 @@ float berth_head_threshold(const struct berth_head *head) {
 const struct head_kind head_kind_multilabel = {
     .kind = BERTH_TASK_MULTILABEL,
     .pools = true,
-    .reference_class = "ForSequenceClassification",
+    .reference = REFERENCE_SEQUENCE,
     .problem_type = "multi_label_classification",
     .labels = true,
     .losses = 1u << BERTH_LOSS_BCE | 1u << BERTH_LOSS_FOCAL,

@@ -11,15 +11,7 @@
 
 enum { MLM_DENSE, MLM_DENSE_BIAS, MLM_GAIN, MLM_SHIFT, MLM_PARTS };
 
-static const struct {
-    const char *suffix, *bert, *distilbert;
-} PARTS[] = {
-    {"transform.weight", "cls.predictions.transform.dense.weight", "vocab_transform.weight"},
-    {"transform.bias", "cls.predictions.transform.dense.bias", "vocab_transform.bias"},
-    {"norm.weight", "cls.predictions.transform.LayerNorm.weight", "vocab_layer_norm.weight"},
-    {"norm.bias", "cls.predictions.transform.LayerNorm.bias", "vocab_layer_norm.bias"},
-    {"bias", "cls.predictions.bias", "vocab_projector.bias"},
-};
+static const char *const PARTS[] = {"transform.weight", "transform.bias", "norm.weight", "norm.bias", "bias"};
 
 static int64_t width(const struct berth_model *m, const struct berth_head *head) {
     (void)head;
@@ -34,26 +26,22 @@ static berth_status parameters(struct spec_builder *b, const struct berth_model 
                    "head '%s': an mlm head has one hidden layer of its own; hidden_layers is for others",
                    head->task.name);
     BERTH_TRY(head_parameters_body(b, m, head));
-    BERTH_TRY(
-        spec_head_parameter(b, head, PARTS[0].suffix, hidden, hidden, BERTH_INIT_NORMAL, &head->first_extra));
-    BERTH_TRY(spec_head_parameter(b, head, PARTS[1].suffix, hidden, 0, BERTH_INIT_ZERO, &unused));
-    BERTH_TRY(spec_head_parameter(b, head, PARTS[2].suffix, hidden, 0, BERTH_INIT_ONE, &unused));
-    BERTH_TRY(spec_head_parameter(b, head, PARTS[3].suffix, hidden, 0, BERTH_INIT_ZERO, &unused));
-    return spec_head_parameter(b, head, PARTS[4].suffix, m->config.vocab_size, 0, BERTH_INIT_ZERO, &head->bias);
+    BERTH_TRY(spec_head_parameter(b, head, PARTS[0], hidden, hidden, BERTH_INIT_NORMAL, &head->first_extra));
+    BERTH_TRY(spec_head_parameter(b, head, PARTS[1], hidden, 0, BERTH_INIT_ZERO, &unused));
+    BERTH_TRY(spec_head_parameter(b, head, PARTS[2], hidden, 0, BERTH_INIT_ONE, &unused));
+    BERTH_TRY(spec_head_parameter(b, head, PARTS[3], hidden, 0, BERTH_INIT_ZERO, &unused));
+    return spec_head_parameter(b, head, PARTS[4], m->config.vocab_size, 0, BERTH_INIT_ZERO, &head->bias);
 }
 
 const struct model_source *head_mlm_source(const struct berth_model *m, const struct berth_parameter *p) {
     const struct berth_head *head = &m->heads[p->owner - 1];
     if (head->task.kind != BERTH_TASK_MLM) return NULL;
     const char *suffix = p->name + strlen("heads.") + strlen(head->task.name) + 1;
-    for (size_t i = 0; i < sizeof PARTS / sizeof PARTS[0]; i++) {
-        if (strcmp(PARTS[i].suffix, suffix) != 0) continue;
-        const struct model_source *s = model_pending_find(
-            m->pending, model_is_distilbert(&m->config) ? PARTS[i].distilbert : PARTS[i].bert);
-        if (s == NULL || s->tensor->count == p->count) return s;
-        berth_log(BERTH_LOG_WARN, "head '%s': the folder's tensor '%s' has another size and is not taken",
-                  head->task.name, s->tensor->name);
-    }
+    const char *tensor = reference_part_name(reference_mlm_form(model_is_distilbert(&m->config)), suffix);
+    const struct model_source *s = tensor == NULL ? NULL : model_pending_find(m->pending, tensor);
+    if (s == NULL || s->tensor->count == p->count) return s;
+    berth_log(BERTH_LOG_WARN, "head '%s': the folder's tensor '%s' has another size and is not taken",
+              head->task.name, s->tensor->name);
     return NULL;
 }
 
@@ -82,6 +70,7 @@ static berth_status forward(struct forward_run *run, int head, struct berth_tens
 const struct head_kind head_kind_mlm = {
     .kind = BERTH_TASK_MLM,
     .pools = false,
+    .reference = REFERENCE_MLM,
     .losses = 1u << BERTH_LOSS_CROSS_ENTROPY,
     .own_loss = BERTH_LOSS_CROSS_ENTROPY,
     .width = width,

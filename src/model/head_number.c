@@ -14,7 +14,7 @@ static berth_status parameters(struct spec_builder *b, const struct berth_model 
 const struct head_kind head_kind_regression = {
     .kind = BERTH_TASK_REGRESSION,
     .pools = true,
-    .reference_class = "ForSequenceClassification",
+    .reference = REFERENCE_SEQUENCE,
     .problem_type = "regression",
     .losses = 1u << BERTH_LOSS_MSE | 1u << BERTH_LOSS_L1 | 1u << BERTH_LOSS_HUBER,
     .own_loss = BERTH_LOSS_MSE,

@@ -107,7 +107,7 @@ out:
 const struct head_kind head_kind_tagging = {
     .kind = BERTH_TASK_TAGGING,
     .pools = false,
-    .reference_class = "ForTokenClassification",
+    .reference = REFERENCE_TOKENS,
     .labels = true,
     .losses = 1u << BERTH_LOSS_CROSS_ENTROPY | 1u << BERTH_LOSS_FOCAL,
     .own_loss = BERTH_LOSS_CROSS_ENTROPY,

@@ -37,10 +37,26 @@ static const char *const ACTIVATIONS[] = {"none", "gelu", "gelu_new", "relu", "s
 void heads_file_free(struct heads_file_entry *entries, int count) {
     for (int i = 0; entries != NULL && i < count; i++) {
         head_deinit(&entries[i].head);
-        free(entries[i].weight);
-        free(entries[i].bias);
+        for (size_t k = 0; k < entries[i].tensor_count; k++) {
+            free(entries[i].tensors[k].part);
+            free(entries[i].tensors[k].name);
+        }
+        free(entries[i].tensors);
     }
     free(entries);
+}
+
+berth_status heads_file_add_tensor(struct heads_file_entry *e, const char *part, const char *name) {
+    BERTH_TRY(berth_grow(&e->tensors, &e->tensor_capacity, e->tensor_count + 1, sizeof *e->tensors));
+    struct heads_file_tensor *t = &e->tensors[e->tensor_count];
+    *t = (struct heads_file_tensor){NULL, NULL};
+    e->tensor_count++;
+    BERTH_TRY(berth_strdup(&t->part, part));
+    return berth_strdup(&t->name, name);
+}
+
+static berth_status visit_tensor(void *user, const char *part, const char *name) {
+    return heads_file_add_tensor(user, part, name);
 }
 
 /* "heads[3].FIELD" into a buffer of the caller. */
@@ -171,13 +187,8 @@ static berth_status read_head(struct heads_file_entry *e, const struct berth_jso
     if (head_kind_find(h->task.kind)->labels) BERTH_TRY(read_labels(&h->task.labels, j, index, file));
     BERTH_TRY(read_settings(h, j, index, file));
     BERTH_TRY(read_weights(h, j, index, file));
-    if (berth_json_has(j, at(path, index, "tensors.weight"))) {
-        BERTH_TRY(berth_json_string(&text, j, path));
-        BERTH_TRY(berth_strdup(&e->weight, text));
-    }
-    if (!berth_json_has(j, at(path, index, "tensors.bias"))) return BERTH_OK;
-    BERTH_TRY(berth_json_string(&text, j, path));
-    return berth_strdup(&e->bias, text);
+    if (!berth_json_has(j, at(path, index, "tensors"))) return BERTH_OK;
+    return berth_json_each_text(j, path, visit_tensor, e);
 }
 
 berth_status heads_file_read(struct heads_file_entry **out, int *count, const char *path) {
@@ -253,30 +264,32 @@ static void write_labels(struct berth_str *s, const struct berth_labels *labels)
     berth_str_add(s, "]");
 }
 
-/* Names of the last layer's tensors; others are always heads.NAME.PART. */
-static void write_tensors(struct berth_str *s, const struct berth_head *h, bool as_reference) {
+static void write_tensor(struct berth_str *s, const char *part, const char *name, bool first) {
+    berth_str_addf(s, "%s\"%s\": ", first ? "" : ", ", part);
+    berth_str_add_json(s, name);
+}
+
+/* Names of the tensors in the reference's form; else of the last layer's, others are always heads.NAME.PART. */
+static void write_tensors(struct berth_str *s, const struct berth_head *h, const struct reference_form *form) {
     static const char *const PARTS[] = {"weight", "bias"};
     bool first = true;
     berth_str_add(s, ",\n     \"tensors\": {");
-    for (int part = 0; part < 2; part++) {
+    for (int i = 0; form != NULL && form->parts[i].part != NULL; i++)
+        write_tensor(s, form->parts[i].part, form->parts[i].tensor, i == 0);
+    for (int part = 0; form == NULL && part < 2; part++) {
         struct berth_str name;
         if ((part == 0 ? h->weight : h->bias) < 0 || h->shares != NULL) continue;
         berth_str_init(&name);
-        if (as_reference) {
-            berth_str_addf(&name, "classifier.%s", PARTS[part]);
-        } else {
-            berth_str_addf(&name, "heads.%s.%s", h->task.name, PARTS[part]);
-        }
-        berth_str_addf(s, "%s\"%s\": ", first ? "" : ", ", PARTS[part]);
-        first = false;
+        berth_str_addf(&name, "heads.%s.%s", h->task.name, PARTS[part]);
         s->failed = s->failed || name.failed;
-        if (!name.failed) berth_str_add_json(s, name.data);
+        if (!name.failed) write_tensor(s, PARTS[part], name.data, first);
+        first = false;
         berth_str_deinit(&name);
     }
     berth_str_add(s, "}");
 }
 
-static void write_head(struct berth_str *s, const struct berth_head *h, bool as_reference) {
+static void write_head(struct berth_str *s, const struct berth_head *h, const struct reference_form *form) {
     berth_str_add(s, "    {\"name\": ");
     berth_str_add_json(s, h->task.name);
     berth_str_addf(s, ", \"type\": \"%s\", \"pooling\": \"%s\"", berth_task_kind_name(h->task.kind),
@@ -285,17 +298,17 @@ static void write_head(struct berth_str *s, const struct berth_head *h, bool as_
     write_rate(s, "label_smoothing", h->label_smoothing);
     write_settings(s, h);
     if (h->task.labels.count > 0) write_labels(s, &h->task.labels);
-    write_tensors(s, h, as_reference);
+    write_tensors(s, h, form);
     berth_str_add(s, "}");
 }
 
-berth_status heads_file_text(const struct berth_model *m, bool as_reference, char **out) {
+berth_status heads_file_text(const struct berth_model *m, const struct reference_form *form, char **out) {
     struct berth_str s;
     berth_str_init(&s);
     berth_str_addf(&s, "{\n  \"format\": %d,\n  \"heads\": [", HEADS_FILE_FORMAT);
     for (int i = 0; i < m->head_count; i++) {
         berth_str_add(&s, i == 0 ? "\n" : ",\n");
-        write_head(&s, &m->heads[i], as_reference);
+        write_head(&s, &m->heads[i], form);
     }
     berth_str_add(&s, m->head_count == 0 ? "]\n}\n" : "\n  ]\n}\n");
     return berth_str_take(&s, out);

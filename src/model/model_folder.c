@@ -78,6 +78,14 @@ out:
     return status;
 }
 
+berth_status berth_model_check_tokenizer(const struct berth_model *m, const struct berth_tokenizer *tokenizer,
+                                         const char *folder) {
+    if ((int64_t)berth_tokenizer_size(tokenizer) > m->config.vocab_size)
+        BERTH_FAIL(BERTH_E_FORMAT, "%s: the tokenizer has %zu entries, config.json says vocab_size %lld",
+                   folder, berth_tokenizer_size(tokenizer), (long long)m->config.vocab_size);
+    return BERTH_OK;
+}
+
 /* ---- heads */
 
 static berth_status add_head_source(struct model_pending *p, const struct berth_head *head, const char *part,
@@ -106,8 +114,14 @@ static berth_status read_heads(struct berth_model *m, const char *folder) {
     char *path = NULL;
     int count = 0;
     BERTH_TRY_OUT(berth_path_join(&path, folder, "berth_heads.json"));
-    if (!berth_file_exists(path)) goto out;
-    BERTH_TRY_OUT(heads_file_read(&entries, &count, path));
+    if (berth_file_exists(path)) {
+        BERTH_TRY_OUT(heads_file_read(&entries, &count, path));
+    } else {
+        free(path);
+        path = NULL;
+        BERTH_TRY_OUT(berth_path_join(&path, folder, "config.json"));
+        BERTH_TRY_OUT(reference_head_read(&entries, &count, path, &p->weights));
+    }
     for (int i = 0; i < count; i++) {
         const struct heads_file_entry *e = &entries[i];
         if (berth_model_find_head(m, e->head.task.name) >= 0)
@@ -123,8 +137,10 @@ static berth_status read_heads(struct berth_model *m, const char *folder) {
         if (m->parameters[i].owner == 0) continue;
         const struct heads_file_entry *e = &entries[m->parameters[i].owner - 1];
         const char *part = m->parameters[i].name + strlen("heads.") + strlen(e->head.task.name) + 1;
-        const char *tensor = strcmp(part, "weight") == 0 ? e->weight : strcmp(part, "bias") == 0 ? e->bias : NULL;
-        BERTH_TRY_OUT(add_head_source(p, &e->head, part, tensor != NULL ? tensor : m->parameters[i].name));
+        const char *tensor = m->parameters[i].name;
+        for (size_t k = 0; k < e->tensor_count; k++)
+            if (strcmp(e->tensors[k].part, part) == 0) tensor = e->tensors[k].name;
+        BERTH_TRY_OUT(add_head_source(p, &e->head, part, tensor));
     }
 out:
     heads_file_free(entries, count);
@@ -153,9 +169,10 @@ static berth_status sort_tensors(struct model_pending *p) {
     berth_str_init(&unused);
     for (size_t i = 0; i < p->weights.count; i++) {
         const struct berth_safetensor *t = p->weights.tensors[i];
-        if (is_head_tensor(p, head_sources, t)) continue;
         berth_str_reset(&name);
         enum tensor_use use = tensor_name_read(t->name, &name);
+        /* those of a masked language model serve a second head too, of another name */
+        if (use != TENSOR_SPARE && is_head_tensor(p, head_sources, t)) continue;
         if (use == TENSOR_WANTED || use == TENSOR_SPARE) BERTH_TRY_OUT(add_source(p, &name, t));
         if (use == TENSOR_UNKNOWN && unknown++ < NAMED)
             berth_str_addf(&unused, "%s%s", unknown == 1 ? "" : ", ", t->name);
@@ -258,8 +275,7 @@ static void log_surplus(const struct berth_model *m) {
     for (size_t i = 0; i < p->count; i++) {
         const char *name = p->sources[i].name;
         const bool spare = strncmp(name, "cls.", 4) == 0 || strncmp(name, "vocab_", 6) == 0;
-        if (!spare && berth_model_find(m, name) < 0)
-            complain(&surplus, "'%.100s'", p->sources[i].tensor->name);
+        if (!spare && berth_model_find(m, name) < 0) complain(&surplus, "'%.100s'", p->sources[i].tensor->name);
     }
     if (surplus.count == 1)
         berth_log(BERTH_LOG_WARN, "%s: the tensor %s is not used: config.json has no place for it", p->folder,

@@ -79,18 +79,11 @@ berth_status torch_pickle_read(struct torch_tensors *out, const char *file, cons
                                size_t size) BERTH_CHECKED;
 void torch_tensors_deinit(struct torch_tensors *t);
 
-/* ---- torch_file.c: pytorch_model.bin as tensors that are views of its map */
-struct torch_file;
-berth_status torch_file_open(struct torch_file **out, const char *path) BERTH_CHECKED;
-void torch_file_close(struct torch_file *f); /* NULL is allowed */
-size_t torch_file_count(const struct torch_file *f);
-const struct berth_safetensor *torch_file_at(const struct torch_file *f, size_t index);
-
 /* ---- weights.c: all tensors of a folder, from one file or several */
 struct weights_file {
     char *name; /* in the folder; owned */
     struct berth_safetensors *safe;
-    struct torch_file *torch; /* one of the two */
+    struct berth_torch *torch; /* one of the two */
 };
 struct model_weights {
     char *path; /* the file that was found first, for messages: weights or index; owned */
@@ -145,16 +138,41 @@ berth_status task_gradient_tap(struct berth_task_gradients *g, struct berth_tape
 
 /* ---- heads_file.c: berth_heads.json */
 #define HEADS_FILE_FORMAT 1
-/* Names of a head's tensors in the folder's file. */
-struct heads_file_entry {
-    struct berth_head head; /* owned; weight and bias unused */
-    char *weight, *bias;    /* owned */
+struct heads_file_tensor {
+    char *part, *name; /* "weight", "classifier.weight"; owned */
 };
-/* Whether the head is the reference's classifier: one linear layer over the last hidden states. */
-bool head_is_plain(const struct berth_head *head);
+/* A head, and the names of its tensors in the folder's file where they are not heads.NAME.PART. */
+struct heads_file_entry {
+    struct berth_head head;            /* owned; weight and bias unused */
+    struct heads_file_tensor *tensors; /* owned */
+    size_t tensor_count, tensor_capacity;
+};
+berth_status heads_file_add_tensor(struct heads_file_entry *e, const char *part, const char *name) BERTH_CHECKED;
 berth_status heads_file_read(struct heads_file_entry **out, int *count, const char *path) BERTH_CHECKED;
 void heads_file_free(struct heads_file_entry *entries, int count);
-berth_status heads_file_text(const struct berth_model *m, bool as_reference, char **out) BERTH_CHECKED;
+struct reference_form;
+/* form: the class that the folder is written as; NULL: tensors of heads have their own names. */
+berth_status heads_file_text(const struct berth_model *m, const struct reference_form *form, char **out) BERTH_CHECKED;
+
+/* ---- reference_head.c: classes of the reference library that have one head on top */
+enum reference_place { REFERENCE_NONE, REFERENCE_SEQUENCE, REFERENCE_TOKENS, REFERENCE_MLM };
+struct reference_part {
+    const char *part, *tensor; /* of heads.NAME.PART; of the folder */
+};
+struct reference_form {
+    const char *class_name;
+    bool distilbert;
+    enum reference_place place;
+    const struct reference_part *parts; /* ended by NULL */
+    const char *decoder;                /* mlm: the tensor that must be the token embeddings where it is there */
+};
+/* The class that a model with one head is; NULL: none. */
+const struct reference_form *reference_form_of(const struct berth_model *m);
+const struct reference_form *reference_mlm_form(bool distilbert);
+const char *reference_part_name(const struct reference_form *form, const char *part); /* NULL: no such part */
+/* The head of a folder that the reference wrote, from its config.json at `path`; *count 0: it has none. */
+berth_status reference_head_read(struct heads_file_entry **out, int *count, const char *path,
+                                 const struct model_weights *weights) BERTH_CHECKED;
 
 /* ---- head.c */
 void head_deinit(struct berth_head *head);
@@ -225,7 +243,7 @@ berth_status spec_head_parameter(struct spec_builder *b, const struct berth_head
 struct head_kind {
     enum berth_task_kind kind;
     bool pools;                  /* items are sequences, pooled to a vector each; else packed rows */
-    const char *reference_class; /* suffix of the reference's class for a folder with this head alone; NULL: none */
+    enum reference_place reference; /* which classes of the reference have such a head */
     const char *problem_type;    /* what config.json calls it there; NULL: nothing */
     bool labels;                 /* its classes have names */
     unsigned losses;             /* 1 << each loss it takes */

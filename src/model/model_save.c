@@ -5,10 +5,9 @@
  *
  * What the reference library loads the folder as, and the names that its tensors get:
  *
- *     one classification head on the pooler (bert)    BertForSequenceClassification   bert.*, classifier.*
- *     one tagging head                                ...ForTokenClassification       bert.* / distilbert.*,
- *                                                                                     classifier.*
- *     anything else                                   BertModel / DistilBertModel     no prefix, heads.NAME.*
+ *     one head that a class of the reference is      BertForSequenceClassification   bert.* / distilbert.*,
+ *     (reference_head.c)                             ...                             classifier.*, ...
+ *     anything else                                  BertModel / DistilBertModel     no prefix, heads.NAME.*
  *
  * A pooler is kept whatever the heads: the folder is also a backbone for later tasks. The reference's tagger
  * has none and passes over its two tensors. DistilBERT keeps its own names. berth_heads.json says which tensors
@@ -26,21 +25,15 @@
 /* How a folder is written. */
 struct save_form {
     bool distilbert;
-    bool classifier;     /* the only head is the reference's classifier */
-    const char *prefix;  /* of backbone tensors */
-    char class_name[64]; /* the reference's */
+    const struct reference_form *reference; /* the class with a head; NULL: the bare one */
+    const char *prefix;                     /* of backbone tensors */
     enum berth_weight_type dtype;
 };
 
 static struct save_form choose_form(const struct berth_model *m, const struct berth_save_options *options) {
     struct save_form f = {.distilbert = model_is_distilbert(&m->config), .prefix = "", .dtype = options->dtype};
-    const struct head_kind *kind =
-        m->head_count == 1 && !options->sentences ? head_kind_of(&m->heads[0]) : NULL;
-    if (kind != NULL && kind->reference_class != NULL && head_is_plain(&m->heads[0]))
-        f.classifier = !kind->pools || (!f.distilbert && m->heads[0].pooling == BERTH_POOL_POOLER);
-    if (f.classifier) f.prefix = f.distilbert ? "distilbert." : "bert.";
-    snprintf(f.class_name, sizeof f.class_name, "%s%s", f.distilbert ? "DistilBert" : "Bert",
-             f.classifier ? kind->reference_class : "Model");
+    if (!options->sentences) f.reference = reference_form_of(m);
+    if (f.reference != NULL) f.prefix = f.distilbert ? "distilbert." : "bert.";
     return f;
 }
 
@@ -71,21 +64,31 @@ berth_status save_text(const char *folder, const char *name, const char *text) {
     return status;
 }
 
+/* What the reference must know of its head. */
+static void write_head(const struct berth_model *m, const struct save_form *f, struct berth_str *s) {
+    const struct berth_head *head = &m->heads[0];
+    const char *problem = head_kind_of(head)->problem_type;
+    const bool sequence = f->reference->place == REFERENCE_SEQUENCE;
+    write_labels(s, &head->task.labels);
+    if (problem != NULL) berth_str_addf(s, ",\n  \"problem_type\": \"%s\"", problem);
+    if (head->dropout >= 0.0f && !f->distilbert)
+        berth_str_addf(s, ",\n  \"classifier_dropout\": %.9g", (double)head->dropout);
+    if (f->distilbert && sequence)
+        berth_str_addf(s, ",\n  \"seq_classif_dropout\": %.9g",
+                       (double)(head->dropout >= 0.0f ? head->dropout : m->config.hidden_dropout));
+}
+
 static berth_status write_config(const struct berth_model *m, const struct save_form *f, const char *folder) {
     berth_status status = BERTH_OK;
     struct berth_str s;
     char *text = NULL;
     berth_str_init(&s);
-    berth_str_addf(&s, "{\n  \"architectures\": [\"%s\"]", f->class_name);
+    berth_str_addf(&s, "{\n  \"architectures\": [\"%s\"]",
+                   f->reference != NULL ? f->reference->class_name
+                   : f->distilbert      ? "DistilBertModel"
+                                        : "BertModel");
     model_config_write(&m->config, &s);
-    if (f->classifier) {
-        const struct berth_head *head = &m->heads[0];
-        write_labels(&s, &head->task.labels);
-        const char *problem = head_kind_of(head)->problem_type;
-        if (problem != NULL) berth_str_addf(&s, ",\n  \"problem_type\": \"%s\"", problem);
-        if (head->dropout >= 0.0f)
-            berth_str_addf(&s, ",\n  \"classifier_dropout\": %.9g", (double)head->dropout);
-    }
+    if (f->reference != NULL && f->reference->place != REFERENCE_MLM) write_head(m, f, &s);
     static const char *const TYPES[] = {"float32", "float16", "bfloat16"};
     berth_str_addf(&s, ",\n  \"torch_dtype\": \"%s\"\n}\n", TYPES[f->dtype]);
     BERTH_TRY_OUT(berth_str_take(&s, &text));
@@ -96,13 +99,16 @@ out:
     return status;
 }
 
-static berth_status tensor_file_name(char **out, const struct save_form *f, const struct berth_parameter *p) {
+/* head: the name of the only one, where the folder is of the reference's class. */
+static berth_status tensor_file_name(char **out, const struct save_form *f, const struct berth_parameter *p,
+                                     const char *head) {
     struct berth_str s;
     berth_str_init(&s);
     if (p->owner == 0) {
         tensor_name_write(p->name, f->distilbert, f->prefix, &s);
-    } else if (f->classifier) {
-        berth_str_addf(&s, "classifier.%s", p->is_bias ? "bias" : "weight");
+    } else if (f->reference != NULL) {
+        const char *part = p->name + strlen("heads.") + strlen(head) + 1;
+        berth_str_add(&s, reference_part_name(f->reference, part));
     } else {
         berth_str_add(&s, p->name);
     }
@@ -126,7 +132,7 @@ static berth_status write_weights(const struct berth_model *m, const struct save
     }
     for (int i = 0; i < m->parameter_count; i++) {
         const struct berth_parameter *p = &m->parameters[i];
-        BERTH_TRY_OUT(tensor_file_name(&names[count], f, p));
+        BERTH_TRY_OUT(tensor_file_name(&names[count], f, p, m->head_count > 0 ? m->heads[0].task.name : ""));
         tensors[count] = (struct berth_safetensor_out){.name = names[count],
                                                        .rank = p->rank,
                                                        .shape = p->shape,
@@ -242,7 +248,7 @@ static berth_status write_files(const struct berth_model *m, const struct berth_
     char *heads = NULL;
     BERTH_TRY(write_config(m, &form, folder));
     BERTH_TRY(write_weights(m, &form, folder));
-    BERTH_TRY(heads_file_text(m, form.classifier, &heads));
+    BERTH_TRY(heads_file_text(m, form.reference, &heads));
     berth_status status = save_text(folder, "berth_heads.json", heads);
     free(heads);
     if (status == BERTH_OK && tokenizer != NULL) status = berth_tokenizer_save(tokenizer, folder);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "berth/bf16.h"
 #include "berth/file.h"
 #include "model/model_priv.h"
 
@@ -194,11 +195,6 @@ void tensor_to_float(float *to, const struct berth_safetensor *t, int64_t first,
     for (int64_t i = 0; i < count; i++) {
         uint16_t word = 0;
         memcpy(&word, from + (first + i) * 2, sizeof word);
-        if (half) {
-            to[i] = half_to_float(word);
-        } else { /* the upper half of a single */
-            uint32_t bits = (uint32_t)word << 16;
-            memcpy(&to[i], &bits, sizeof bits);
-        }
+        to[i] = half ? half_to_float(word) : berth_float_of_bf16(word);
     }
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "berth/bf16.h"
 #include "berth/file.h"
 #include "model/model_priv.h"
 
@@ -31,14 +32,6 @@ static berth_status make_header(struct berth_str *s, const struct berth_safetens
     return BERTH_OK;
 }
 
-/* The upper half of a single, rounded to nearest, ties to even; NaN stays NaN. */
-static uint16_t to_bf16(float value) {
-    uint32_t bits = 0;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return (uint16_t)(bits >> 16 | 64u);
-    return (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
-}
-
 /* IEEE half precision, rounded to nearest, ties to even: 10 bits of fraction, subnormal below 2^-14. */
 static uint16_t to_half(float value) {
     uint32_t bits = 0;
@@ -62,7 +55,7 @@ static berth_status write_values(struct berth_file_writer *w, const struct berth
         const size_t n = count - first < 4096 ? count - first : 4096;
         for (size_t i = 0; i < n; i++) {
             const float value = t->data[first + i];
-            words[i] = t->dtype == BERTH_WEIGHTS_BF16 ? to_bf16(value) : to_half(value);
+            words[i] = t->dtype == BERTH_WEIGHTS_BF16 ? berth_bf16_of_float(value) : to_half(value);
             if (t->dtype == BERTH_WEIGHTS_F16 && (words[i] & 0x7FFFu) == 0x7C00u && isfinite(value))
                 BERTH_FAIL(BERTH_E_NUMERIC,
                            "%s: tensor '%s' holds %g, but F16 ends at 65504; bf16 has the range of f32", path,

@@ -12,7 +12,7 @@
 #include "berth/file.h"
 #include "model/model_priv.h"
 
-struct torch_file {
+struct berth_torch {
     struct berth_file_map map;
     struct torch_tensors read; /* owns the names */
     struct berth_safetensor *tensors;
@@ -94,7 +94,7 @@ static berth_status check_order(const struct zip_member *order, const char *path
                path);
 }
 
-static berth_status read_archive(struct torch_file *f, const char *path) {
+static berth_status read_archive(struct berth_torch *f, const char *path) {
     berth_status status = BERTH_OK;
     struct zip_members z = {0};
     const struct zip_member *pickle = NULL;
@@ -115,9 +115,9 @@ out:
     return status;
 }
 
-berth_status torch_file_open(struct torch_file **out, const char *path) {
+berth_status berth_torch_open(struct berth_torch **out, const char *path) {
     berth_status status = BERTH_OK;
-    struct torch_file *f = NULL;
+    struct berth_torch *f = NULL;
     BERTH_TRY_OUT(berth_calloc(&f, 1, sizeof *f));
     BERTH_TRY_OUT(berth_file_map(&f->map, path));
     static const unsigned char LEGACY[] = {0x8a, 0x0a, 0x6c, 0xfc,
@@ -132,11 +132,11 @@ berth_status torch_file_open(struct torch_file **out, const char *path) {
     *out = f;
     f = NULL;
 out:
-    torch_file_close(f);
+    berth_torch_close(f);
     return status;
 }
 
-void torch_file_close(struct torch_file *f) {
+void berth_torch_close(struct berth_torch *f) {
     if (f == NULL) return;
     torch_tensors_deinit(&f->read);
     free(f->tensors);
@@ -144,11 +144,11 @@ void torch_file_close(struct torch_file *f) {
     free(f);
 }
 
-size_t torch_file_count(const struct torch_file *f) {
+size_t berth_torch_count(const struct berth_torch *f) {
     return f->read.count;
 }
 
-const struct berth_safetensor *torch_file_at(const struct torch_file *f, size_t index) {
+const struct berth_safetensor *berth_torch_at(const struct berth_torch *f, size_t index) {
     BERTH_ASSERT_MSG(index < f->read.count, "tensor %zu of %zu", index, f->read.count);
     return &f->tensors[index];
 }

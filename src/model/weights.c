@@ -29,7 +29,7 @@ void weights_close(struct model_weights *w) {
     for (size_t i = 0; i < w->file_count; i++) {
         free(w->files[i].name);
         berth_safetensors_close(w->files[i].safe);
-        torch_file_close(w->files[i].torch);
+        berth_torch_close(w->files[i].torch);
     }
     free(w->files);
     free(w->tensors);
@@ -47,14 +47,14 @@ static berth_status open_file(struct model_weights *w, const char *folder, const
     w->file_count++;
     BERTH_TRY_OUT(berth_path_join(&path, folder, name));
     if (torch) {
-        BERTH_TRY_OUT(torch_file_open(&f->torch, path));
+        BERTH_TRY_OUT(berth_torch_open(&f->torch, path));
     } else {
         BERTH_TRY_OUT(berth_safetensors_open(&f->safe, path));
     }
-    const size_t count = torch ? torch_file_count(f->torch) : berth_safetensors_count(f->safe);
+    const size_t count = torch ? berth_torch_count(f->torch) : berth_safetensors_count(f->safe);
     for (size_t i = 0; i < count; i++) {
         BERTH_TRY_OUT(berth_grow(&w->tensors, &w->capacity, w->count + 1, sizeof *w->tensors));
-        w->tensors[w->count++] = torch ? torch_file_at(f->torch, i) : berth_safetensors_at(f->safe, i);
+        w->tensors[w->count++] = torch ? berth_torch_at(f->torch, i) : berth_safetensors_at(f->safe, i);
     }
 out:
     free(path);
@@ -122,8 +122,8 @@ static berth_status visit_tensor(void *user, const char *tensor, const char *fil
     const struct weights_file *f = &w->files[find_file(w, file)];
     bool there = false;
     if (t != NULL && f->safe != NULL) there = berth_safetensors_find(f->safe, tensor) == t;
-    for (size_t i = 0; t != NULL && f->torch != NULL && !there && i < torch_file_count(f->torch); i++)
-        there = torch_file_at(f->torch, i) == t;
+    for (size_t i = 0; t != NULL && f->torch != NULL && !there && i < berth_torch_count(f->torch); i++)
+        there = berth_torch_at(f->torch, i) == t;
     if (!there)
         BERTH_FAIL(BERTH_E_FORMAT, "%s: tensor '%.100s' is said to be in '%.60s', but it is not", w->path,
                    tensor, file);

@@ -68,11 +68,7 @@ static berth_status build_loaded(struct berth_model **model, struct berth_tokeni
                                  folder);
     BERTH_TRY(berth_model_load(model, dev, folder));
     BERTH_TRY(berth_tokenizer_from_config(tokenizer, c));
-    int64_t tokens = (int64_t)berth_tokenizer_size(*tokenizer);
-    if (tokens > (*model)->config.vocab_size)
-        BERTH_FAIL(BERTH_E_FORMAT, "%s: vocab.txt has %lld entries, config.json says %lld", folder,
-                   (long long)tokens, (long long)(*model)->config.vocab_size);
-    return BERTH_OK;
+    return berth_model_check_tokenizer(*model, *tokenizer, folder);
 }
 
 /* model.layers: "0-5", the lower part of the backbone. */
@@ -168,19 +164,6 @@ out:
     return status;
 }
 
-berth_status model_build_order(struct berth_model *m, const char *const *names, size_t count) {
-    if ((size_t)m->head_count != count)
-        BERTH_FAIL(BERTH_E_FORMAT, "the model has %d heads, expected %zu", m->head_count, count);
-    for (size_t i = 0; i < count; i++) {
-        int at = berth_model_find_head(m, names[i]);
-        if (at < 0) BERTH_FAIL(BERTH_E_FORMAT, "the model has no head '%s'", names[i]);
-        struct berth_head moved = m->heads[at];
-        m->heads[at] = m->heads[i];
-        m->heads[i] = moved;
-    }
-    return BERTH_OK;
-}
-
 berth_status model_build_heads(struct berth_model *m, const struct berth_config *c,
                                const struct berth_data *data) {
     berth_status status = BERTH_OK;
@@ -197,7 +180,7 @@ berth_status model_build_heads(struct berth_model *m, const struct berth_config 
         BERTH_TRY_OUT(head_from_config(&head, weights, m, c, data, i));
         BERTH_TRY_OUT(berth_model_add_head(m, &head));
     }
-    BERTH_TRY_OUT(model_build_order(m, names, count));
+    BERTH_TRY_OUT(berth_model_order_heads(m, names, count));
 out:
     free(names);
     free(weights);

@@ -180,7 +180,7 @@ static berth_status score_test(struct berth_trainer *t) {
     if (!names_test(t)) return BERTH_OK;
     BERTH_TRY_OUT(open_test(t));
     BERTH_TRY_OUT(berth_model_load(&best, t->device, t->folder.best));
-    status = model_build_order(best, t->task_names, t->task_count);
+    status = berth_model_order_heads(best, t->task_names, t->task_count);
     if (status != BERTH_OK) berth_error_context(status, "%s", t->folder.best);
     BERTH_TRY_OUT(status);
     BERTH_TRY_OUT(berth_model_allocate(best, t->recipe.seed));

@@ -170,7 +170,7 @@ static berth_status take_best(struct berth_trainer *t, const char *folder) {
     berth_status status = BERTH_OK;
     struct berth_model *best = NULL;
     BERTH_TRY_OUT(berth_model_load(&best, t->device, folder));
-    BERTH_TRY_OUT(model_build_order(best, t->task_names, t->task_count));
+    BERTH_TRY_OUT(berth_model_order_heads(best, t->task_names, t->task_count));
     BERTH_TRY_OUT(berth_model_allocate(best, t->recipe.seed));
     BERTH_ASSERT_EQ(best->total, t->model->total);
     BERTH_TRY_OUT(berth_device_copy(t->device, t->model->values, best->values,

@@ -475,7 +475,5 @@ berth_status model_build_heads(struct berth_model *m, const struct berth_config 
  * the caller. The model's other heads are dropped. */
 berth_status model_build_known(struct berth_task **out, size_t *count, struct berth_model *m,
                                const struct berth_config *c) BERTH_CHECKED;
-/* Puts the heads in the order of names; a model whose heads are not exactly these is BERTH_E_FORMAT. */
-berth_status model_build_order(struct berth_model *m, const char *const *names, size_t count) BERTH_CHECKED;
 
 #endif /* BERTH_TRAIN_PRIV_H */

@@ -40,13 +40,17 @@ static int teardown(void **state) {
 
 /* ---- helpers */
 
-/* Allocated, with derived values. heads: "c" classification on the pooler, "m" on the mean, "t" tagging. */
+/* Allocated, with derived values. heads: "c" classification on the pooler, "m" on the mean, "l" several labels
+ * on the pooler, "t" tagging. */
 static struct berth_model *make(const char *model_type, const char *heads) {
     struct berth_model *m = small_model(device, model_type);
     for (int i = 0; heads[i] != '\0'; i++) {
         char name[16];
         snprintf(name, sizeof name, "head%d", i);
-        small_add_head(m, name, heads[i] == 't' ? BERTH_TASK_TAGGING : BERTH_TASK_CLASSIFICATION,
+        small_add_head(m, name,
+                       heads[i] == 't'   ? BERTH_TASK_TAGGING
+                       : heads[i] == 'l' ? BERTH_TASK_MULTILABEL
+                                         : BERTH_TASK_CLASSIFICATION,
                        heads[i] == 'm' ? BERTH_POOL_MEAN : BERTH_POOL_POOLER, 3 + i);
     }
     check_ok(berth_model_allocate(m, 1));
@@ -131,6 +135,7 @@ static const struct {
     {"bert", "", "BertModel", "pooler.dense.weight", "bert.pooler.dense.weight"},
     {"bert", "c", "BertForSequenceClassification", "bert.pooler.dense.bias", "heads.head0.weight"},
     {"bert", "t", "BertForTokenClassification", "bert.pooler.dense.weight", "heads.head0.weight"},
+    {"bert", "l", "BertForSequenceClassification", "classifier.weight", "heads.head0.weight"},
     {"bert", "m", "BertModel", "heads.head0.bias", "classifier.bias"},
     {"bert", "ctm", "BertModel", "encoder.layer.0.attention.self.key.bias", "classifier.weight"},
     {"distilbert", "", "DistilBertModel", "transformer.layer.1.attention.q_lin.weight", "heads.head0.weight"},

@@ -40,7 +40,7 @@ static int teardown(void **state) {
 
 static void plain_tensors_are_read(void **state) {
     (void)state;
-    struct torch_file *f = NULL;
+    struct berth_torch *f = NULL;
     static const char TEXT[] = PROTO DICT "(" NAME("a") REBUILD TENSOR NAME("b") REBUILD
         "(" STORAGE("HalfStorage", "1", "M\4\0") "K\1K\3\x85K\1\x85" FLAGS "R" NAME("n") "N" NAME("s") REBUILD
         "(" STORAGE("LongStorage", "1", "\x8a\1\1") "K\0))" FLAGS "R"
@@ -48,9 +48,9 @@ static void plain_tensors_are_read(void **state) {
                                                     "}" NAME("x") "K\1sb"
                                                                   ".";
     torch_put(folder, "x.bin", PICKLE(TEXT));
-    check_ok(torch_file_open(&f, path));
-    assert_int_equal(torch_file_count(f), 3);
-    const struct berth_safetensor *a = torch_file_at(f, 0), *b = torch_file_at(f, 1), *s = torch_file_at(f, 2);
+    check_ok(berth_torch_open(&f, path));
+    assert_int_equal(berth_torch_count(f), 3);
+    const struct berth_safetensor *a = berth_torch_at(f, 0), *b = berth_torch_at(f, 1), *s = berth_torch_at(f, 2);
     assert_string_equal(a->name, "a");
     assert_string_equal(a->dtype, "F32");
     assert_int_equal(a->rank, 2);
@@ -67,8 +67,8 @@ static void plain_tensors_are_read(void **state) {
     assert_string_equal(s->dtype, "I64");
     assert_int_equal(s->rank, 0);
     assert_int_equal(s->count, 1);
-    torch_file_close(f);
-    torch_file_close(NULL);
+    berth_torch_close(f);
+    berth_torch_close(NULL);
 }
 
 /* tests/golden/torch_small was written by PyTorch: the same model as safetensors, as one pytorch_model.bin, and
@@ -110,11 +110,11 @@ static void a_strangers_file_is_read(void **state) {
     const char *data = getenv("BERTH_TEST_DATA");
     if (data == NULL || data[0] == '\0') skip();
     char *bin = model_path(data, "weights/camphr-ner-bert-tiny/pytorch_model.bin");
-    struct torch_file *f = NULL;
-    check_ok(torch_file_open(&f, bin));
-    assert_int_equal(torch_file_count(f), 24);
-    for (size_t i = 0; i < torch_file_count(f); i++) {
-        const struct berth_safetensor *t = torch_file_at(f, i);
+    struct berth_torch *f = NULL;
+    check_ok(berth_torch_open(&f, bin));
+    assert_int_equal(berth_torch_count(f), 24);
+    for (size_t i = 0; i < berth_torch_count(f); i++) {
+        const struct berth_safetensor *t = berth_torch_at(f, i);
         if (strcmp(t->name, "bert.embeddings.word_embeddings.weight") != 0) continue;
         assert_int_equal(t->shape[0], 402);
         assert_int_equal(t->shape[1], 16);
@@ -123,7 +123,7 @@ static void a_strangers_file_is_read(void **state) {
         for (int k = 0; k < 16; k++)
             assert_true(row[k] == 0.0f); /* the padding token */
     }
-    torch_file_close(f);
+    berth_torch_close(f);
     free(bin);
 }
 
@@ -218,8 +218,8 @@ static const struct lie LIES[] = {
 };
 
 static void check_refused(const char *said) {
-    struct torch_file *f = NULL;
-    const berth_status status = torch_file_open(&f, path);
+    struct berth_torch *f = NULL;
+    const berth_status status = berth_torch_open(&f, path);
     const char *text = berth_error_text();
     if ((status != BERTH_E_FORMAT && status != BERTH_E_UNSUPPORTED) || strstr(text, said) == NULL)
         fail_msg("expected '%s', got %s: %s", said, berth_status_name(status), text);
@@ -293,11 +293,11 @@ static void hostile_archives_are_told(void **state) {
         "its numbers are not little-endian",
         "tensor 'a': its bytes are compressed or encrypted",
     };
-    struct torch_file *f = NULL;
+    struct berth_torch *f = NULL;
     make_archive(0);
-    check_ok(torch_file_open(&f, path));
-    assert_int_equal(torch_file_count(f), 1);
-    torch_file_close(f);
+    check_ok(berth_torch_open(&f, path));
+    assert_int_equal(berth_torch_count(f), 1);
+    berth_torch_close(f);
     for (int i = 1; i < (int)(sizeof SAID / sizeof SAID[0]); i++) {
         make_archive(i);
         check_refused(SAID[i]);
@@ -319,19 +319,19 @@ static void damage_is_survived(void **state) {
     make_archive(0);
     check_ok(berth_file_read(&bytes, &size, path));
     for (size_t cut = 0; cut < size; cut++) {
-        struct torch_file *f = NULL;
+        struct berth_torch *f = NULL;
         check_ok(berth_file_put(path, bytes, cut));
-        if (torch_file_open(&f, path) == BERTH_OK) fail_msg("cut to %zu of %zu bytes: read", cut, size);
+        if (berth_torch_open(&f, path) == BERTH_OK) fail_msg("cut to %zu of %zu bytes: read", cut, size);
     }
     for (size_t at = 0; at < size; at++) {
         static const unsigned char CHANGES[] = {0x01, 0x20, 0xFF};
         for (int c = 0; c < 3; c++) {
-            struct torch_file *f = NULL;
+            struct berth_torch *f = NULL;
             bytes[at] = (char)((unsigned char)bytes[at] ^ CHANGES[c]);
             check_ok(berth_file_put(path, bytes, size));
             bytes[at] = (char)((unsigned char)bytes[at] ^ CHANGES[c]);
-            if (torch_file_open(&f, path) == BERTH_OK) read++;
-            torch_file_close(f);
+            if (berth_torch_open(&f, path) == BERTH_OK) read++;
+            berth_torch_close(f);
         }
     }
     free(bytes);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "berth/bf16.h"
+
 #define GUARD 64 /* floats on each side */
 
 static const uint32_t guard_bits = 0x7FC0DEADu; /* a NaN */
@@ -105,23 +107,9 @@ void op_range(struct op_ctx *x, struct op_tensor *t, double low, double high) {
 
 static const uint16_t guard_half = 0x7FDA; /* a NaN */
 
-static uint16_t to_bf16(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if (isnan(value)) return 0x7FFF;
-    return (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-
-static float from_bf16(uint16_t half) {
-    const uint32_t bits = (uint32_t)half << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 static void narrow(struct op_tensor *t, const float *from) {
     for (int64_t i = 0; i < t->rows * t->columns; i++)
-        t->half[i] = to_bf16(from[i]);
+        t->half[i] = berth_bf16_of_float(from[i]);
 }
 
 static void make_half(struct op_ctx *x, struct op_tensor *t) {
@@ -132,7 +120,7 @@ static void make_half(struct op_ctx *x, struct op_tensor *t) {
     t->half = block + GUARD;
     if (!t->output || t->adds)
         for (int64_t i = 0; i < n; i++) {
-            t->f[i] = t->start[i] = from_bf16(to_bf16(t->f[i]));
+            t->f[i] = t->start[i] = berth_float_of_bf16(berth_bf16_of_float(t->f[i]));
             if (x->reference) t->d[i] = t->first[i] = (double)t->f[i];
         }
     narrow(t, t->f);
@@ -165,7 +153,7 @@ void op_collect(struct op_ctx *x) {
     for (int i = 0; i < x->tensors; i++) {
         struct op_tensor *t = &x->tensor[i];
         for (int64_t j = 0; t->half != NULL && t->output && j < t->rows * t->columns; j++)
-            t->f[j] = from_bf16(t->half[j]);
+            t->f[j] = berth_float_of_bf16(t->half[j]);
     }
 }
 
@@ -308,7 +296,7 @@ static bool half_whole(struct op_ctx *x, const struct op_tensor *t) {
         if (guard && t->half[i] != guard_half)
             snprintf(x->message, sizeof x->message, "%s[%lld,%lld] in bf16: wrote at %lld, outside", t->name,
                      (long long)t->rows, (long long)t->columns, (long long)i);
-        else if (input && t->half[i] != to_bf16(t->start[i]))
+        else if (input && t->half[i] != berth_bf16_of_float(t->start[i]))
             snprintf(x->message, sizeof x->message, "input %s (bf16) was changed at %lld", t->name,
                      (long long)i);
         else
