@@ -72,7 +72,7 @@ static int gemm_bf16(void *c, const void *a, const void *b, const float *bias, i
     float *wide_c = wide_room(s, WIDE_C, m * n + 1), *wide_bias = wide_room(s, WIDE_BIAS, n);
     if (wide_c == NULL || wide_bias == NULL) return BERTH_CUDA_E_LIBRARY;
     for (int64_t j = 0; bias != NULL && j < n; j++)
-        wide_bias[j] = float_of_bf16(bf16_of_float(bias[j]));
+        wide_bias[j] = berth_float_of_bf16(berth_bf16_of_float(bias[j]));
     const int error = gemm_cpu(wide_c, wide_a, wide_b, bias == NULL ? NULL : wide_bias, m, n, k, lda, ldb, n,
                                form, 0, BERTH_F32, BERTH_F32, s->gemm);
     for (int64_t i = 0; i < m * n; i++) {
