@@ -41,12 +41,15 @@ typedef void (*golden_visit)(void *user, const char *name, const float *x, int64
 void golden_run(struct golden *g, golden_visit visit, void *user);
 
 /* Collects what breaks the rule of equal numbers. Of a tensor x with the reference's r:
+ *
  *     ||x - r|| <= 1e-5 ||r||, or, for a gradient, <= 1e-6 of the norm of all gradients together, and
- *     ||x - r|| <= 2 max(||r32 - r||, floor), where the distance is estimated 27 % more: three of its
- * deviations; and all gradients together: <= 2 ||r32 - r|| The floor is what rounding a float once may do, 6e-8
- * ||r||; for tensors of less than 256 numbers 5e-7 ||r||, as by chance the reference meets a few numbers far
- * better than the others (a single loss: to 5e-10). The gradient of a key bias is zero in theory (softmax does
- * not see what is added to all its arguments): its floor is 5e-9 of the norm of all gradients. */
+ *     ||x - r|| <= 2 max(||r32 - r||, floor); where the distance is estimated 27 % more: three deviations
+ *
+ * and for all gradients together <= 2 ||r32 - r||. The floor is what rounding a float once may do, 6e-8 ||r||; for
+ * tensors of less than 256 numbers 5e-7 ||r||, as by chance the reference meets a few numbers far better than the
+ * others (a single loss: to 5e-10); for gradients at least 5e-9 of the norm of all gradients, as a small gradient is
+ * a difference of large ones. That of a key bias is zero in theory: softmax does not see what is added to all its
+ * arguments. */
 struct parity {
     const struct golden *g;
     int tensors, broken;

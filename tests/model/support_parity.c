@@ -13,7 +13,7 @@ void parity_visit(void *parity, const char *name, const float *x, int64_t count)
     const struct golden_distance d = golden_compare(p->g, name, x, count);
     const double all = is_gradient(name) ? p->g->all_gradients : 0.0;
     const bool vanishes = strstr(name, ".key.bias") != NULL;
-    const double floor = vanishes ? 5e-9 * all : (count < 256 ? 5e-7 : 6e-8) * d.norm;
+    const double floor = fmax(5e-9 * all, (count < 256 ? 5e-7 : 6e-8) * d.norm);
     const double allowed = d.error > floor ? d.error : floor, ratio = d.distance / allowed;
     const bool near = d.distance <= 1e-5 * d.norm || (all > 0.0 && d.distance <= 1e-6 * all);
     p->tensors++;
