@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/metrics.json: metrics as scikit-learn, scipy and seqeval compute them, for test_metric_golden.
+"""Writes tests/golden/metrics.json: metrics as scikit-learn, scipy and seqeval compute them, for test_metric_golden and
+test_eval_kinds.
 
 For developers: needs scikit-learn, scipy and seqeval. The inputs are drawn here, with ties, empty classes and one-sided
 cases among them.
@@ -51,6 +52,59 @@ def spans(letters, scheme):
                 strict_f1=float(seqeval.metrics.f1_score(gold, said, **strict)))
 
 
+def ranks():
+    """Anchors and their positives: the mean reciprocal rank is the ranking precision of one relevant label."""
+    n, size = draw.randint(2, 30), 4
+    vectors = np.array([[[draw.gauss(0, 1) for _ in range(size)] for _ in range(n)] for _ in range(2)])
+    vectors[1] += 0.8 * vectors[0]
+    vectors = (vectors / np.linalg.norm(vectors, axis=2, keepdims=True)).astype(np.float32)
+    cosines = vectors[0].astype(float) @ vectors[1].astype(float).T
+    return dict(size=size, anchor=[float(x) for x in vectors[0].reshape(-1)], positive=[float(x) for x in vectors[1].reshape(-1)],
+                accuracy=float((cosines.argmax(axis=1) == np.arange(n)).mean()),
+                mrr=float(sk.label_ranking_average_precision_score(np.eye(n), cosines)))
+
+
+def labels():
+    """Several labels a row; scores at one half, and at the threshold that gives the best macro F1."""
+    k, n = draw.randint(2, 4), draw.randint(4, 30)
+    target = np.array([[int(draw.random() < 0.4) for _ in range(k)] for _ in range(n)])
+    logits = np.array([[np.float32(round(draw.gauss(1.5 * t - 1.6, 1), 2)) for t in row] for row in target], dtype=np.float32)
+    chance = (1 / (1 + np.exp(-logits.astype(float)))).astype(np.float32)
+    scores = lambda said, average: float(sk.f1_score(target, said, average=average, zero_division=0))
+    best, threshold = -1.0, 0.5
+    for step in range(99):
+        at = (50 + (1 if step % 2 else -1) * ((step + 1) // 2)) / 100
+        score = scores(chance >= np.float32(at), "macro")
+        if score > best + 1e-12:
+            best, threshold = score, at
+    said = chance >= np.float32(0.5)
+    both = [i for i in range(k) if 0 < target[:, i].sum() < n]
+    return dict(classes=k, target=[int(t) for t in target.reshape(-1)], logits=[float(z) for z in logits.reshape(-1)],
+                micro_f1=scores(said, "micro"), macro_f1=scores(said, "macro"), weighted_f1=scores(said, "weighted"),
+                precision=float(sk.precision_score(target, said, average="micro", zero_division=0)),
+                recall=float(sk.recall_score(target, said, average="micro", zero_division=0)),
+                accuracy=float(sk.accuracy_score(target, said)),
+                auc=float(np.mean([sk.roc_auc_score(target[:, i], chance[:, i]) for i in both])) if both else None,
+                threshold=threshold, tuned_macro_f1=best)
+
+
+TAGS = ["O", "B-a", "I-a", "B-b", "I-b"]
+
+
+def words():
+    """Sentences of tags, as numbers into TAGS: F1 of the words' tags without O, accuracy, and F1 of entities."""
+    gold = [[draw.choice([0, 0, 0, 1, 2, 3, 4]) for _ in range(draw.randint(1, 9))] for _ in range(draw.randint(1, 5))]
+    said = [[g if draw.random() < 0.7 else draw.randrange(5) for g in row] for row in gold]
+    named = [[[TAGS[i] for i in row] for row in side] for side in (gold, said)]
+    flat = [[i for row in side for i in row] for side in (gold, said)]
+    return dict(lengths=[len(row) for row in gold], gold=flat[0], said=flat[1],
+                token_f1=float(sk.f1_score(*flat, labels=[1, 2, 3, 4], average="micro", zero_division=0)),
+                accuracy=float(sk.accuracy_score(*flat)),
+                span_f1=float(seqeval.metrics.f1_score(*named, zero_division=0)))
+
+
 print(json.dumps(dict(classes=[classes() for _ in range(25)], numbers=[numbers() for _ in range(25)],
                       spans=[spans("BI", seqeval.scheme.IOB2) for _ in range(20)] +
-                      [spans("BIES", seqeval.scheme.IOBES) for _ in range(20)])))
+                      [spans("BIES", seqeval.scheme.IOBES) for _ in range(20)],
+                      ranks=[ranks() for _ in range(20)], labels=[labels() for _ in range(25)],
+                      words=[words() for _ in range(30)])))

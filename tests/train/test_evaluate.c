@@ -188,10 +188,46 @@ static void test_own_metric(void **state) {
     run_free(&r);
 }
 
+/* Of a row's tasks all must be right: intent always "weather", every word outside. */
+static void test_frame_accuracy(void **state) {
+    struct world *w = *state;
+    struct world_run r;
+    struct berth_scores s;
+    write_rows(w, "dev", "will it rain\nplay music\nwill it rain in paris\nrain tomorrow\nwill it\n",
+               "O O O\nO O\nO O O O B-city\nO B-time\nO O\n", "weather\nplay\nweather\nplay\nweather\n");
+    world_write(w, "mood_dev.tsv", "sentence\tlabel\ngood film\tgood\n");
+    evaluate_with(w, &r, &s, "O", "evaluate.batch_size=2");
+    expect(&s, "intent", "accuracy", 3 / 5.0);
+    expect(&s, "slots", "word_accuracy", 12 / 14.0);
+    expect(&s, "talk", "frame_accuracy", 2 / 5.0);
+    berth_scores_deinit(&s);
+    run_free(&r);
+}
+
+/* A model of zeros finds every token as likely: e to the mean loss is the size of the vocabulary. */
+static void test_perplexity(void **state) {
+    struct world *w = *state;
+    struct world_run r;
+    struct berth_scores s;
+    run_make(&r, w, "unused", "tasks.words={type: mlm, source: talk, mask: 0.3}", NULL);
+    struct berth_model *m = r.trainer->model;
+    memset(m->values, 0, (size_t)m->total * sizeof *m->values);
+    const struct berth_evaluate_options how = {.metric_of = r.trainer->recipe.metric_of,
+                                               .batch_size = r.trainer->recipe.evaluate_batch};
+    berth_scores_init(&s);
+    assert_done(berth_evaluate(&s, m, r.trainer->tape, r.trainer->data, BERTH_DEV, &how));
+    const double perplexity = score_of(&s, "words", "perplexity"), size = (double)m->config.vocab_size;
+    if (!(fabs(perplexity - size) < 1e-4 * size)) fail_msg("perplexity %.9g of %g tokens", perplexity, size);
+    expect(&s, "words", "loss", log(size));
+    assert_true(score_of(&s, "words", "rows") > 10);
+    berth_scores_deinit(&s);
+    run_free(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_answers),
-        cmocka_unit_test(test_spans_with_cut_words),
+        cmocka_unit_test(test_frame_accuracy), cmocka_unit_test(test_perplexity),
+        cmocka_unit_test(test_known_answers),  cmocka_unit_test(test_spans_with_cut_words),
         cmocka_unit_test(test_own_metric),
     };
     return cmocka_run_group_tests_name("evaluate", tests, world_setup, world_teardown);
