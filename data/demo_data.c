@@ -4,6 +4,7 @@
  *
  *     OUT_DIR/assistant/{train,dev,test}/{seq.in,seq.out,label}    intent and entities of spoken commands
  *     OUT_DIR/reviews/{train,dev,test}.tsv                         sentiment of reviews, few of them
+ *     OUT_DIR/{items,pairs,search}/{train,dev,test}.tsv            for other kinds of heads (demo_more.c)
  *
  * A sentence is a core ("remind {contact} to call {person}") inside a frame ("could you ... when you can"). Each pair
  * of frame and core belongs to one split alone, by a hash of both: dev and test hold no template of training's.
@@ -12,11 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "berth/base.h"
 #include "berth/file.h"
+#include "demo.h"
 
-enum { TRAIN, DEV, TEST, SPLITS };
-static const char *const split_names[SPLITS] = {"train", "dev", "test"};
+const char *const demo_split_names[DEMO_SPLITS] = {"train", "dev", "test"};
 
 /* ------------------------------------------------------------------ words */
 
@@ -60,13 +60,8 @@ static const struct slot slots[] = {{"name", names},       {"title", titles},   
 
 /* ------------------------------------------------------------------ sentences */
 
-struct core {
-    const char *label;
-    const char *text; /* {tag=kind}: an entity; {-=kind}: a word of a list without a tag */
-};
-
 /* Twins stand next to each other. */
-static const struct core assistant_cores[] = {
+static const struct demo_core assistant_cores[] = {
     {"remind_contact", "remind {contact=name} to call {person=name}"},
     {"call_contact", "call {contact=name} to remind {person=name}"},
     {"remind_contact", "remind {contact=name} to call {person=name} about {title=title}"},
@@ -106,7 +101,7 @@ static const char *const assistant_before[] = {"", "please", "could you", "can y
 static const char *const assistant_after[] = {"", "please", "thanks", "when you can", "right away", "for me",
                                               "if possible", "as soon as you can", NULL};
 
-static const struct core review_cores[] = {
+static const struct demo_core review_cores[] = {
     {"positive", "the {-=aspect} was {-=good}"},
     {"negative", "the {-=aspect} was {-=bad}"},
     {"negative", "the {-=aspect} was not {-=good}"},
@@ -124,27 +119,18 @@ static const char *const review_before[] = {"", "honestly", "all in all", "to be
                                             "as for me", "this time", NULL};
 static const char *const review_after[] = {"", "for us", "in the end", "that day", "i think", "this year", NULL};
 
-struct grammar {
-    const struct core *cores;
-    size_t core_count;
-    const char *const *before, *const *after; /* ended by NULL */
-};
+struct demo_grammar demo_assistant(void) {
+    return (struct demo_grammar){assistant_cores, sizeof assistant_cores / sizeof *assistant_cores, assistant_before,
+                                 assistant_after};
+}
 
-struct sentence {
-    struct berth_str words, tags; /* separated by single spaces */
-    const char *label;
-    size_t word_count;
-};
+struct demo_grammar demo_reviews(void) {
+    return (struct demo_grammar){review_cores, sizeof review_cores / sizeof *review_cores, review_before, review_after};
+}
 
 /* ------------------------------------------------------------------ generation */
 
-struct generator {
-    uint64_t seed;
-    uint32_t stream;
-    uint64_t position;
-};
-
-static uint64_t draw(struct generator *g, size_t bound) {
+uint64_t demo_draw(struct demo_generator *g, size_t bound) {
     return berth_random_below(g->seed, BERTH_PURPOSE_SAMPLER, g->stream, g->position++, bound);
 }
 
@@ -158,11 +144,11 @@ static size_t list_length(const char *const *list) {
 static int split_of(uint64_t seed, size_t before, size_t core, size_t after) {
     uint64_t id = ((uint64_t)before * 1000 + core) * 1000 + after;
     uint64_t r = berth_random_below(seed, BERTH_PURPOSE_SPLIT, 0, id, 10);
-    return r < 8 ? TRAIN : r == 8 ? DEV : TEST;
+    return r < 8 ? DEMO_TRAIN : r == 8 ? DEMO_DEV : DEMO_TEST;
 }
 
 /* Adds the words of a phrase; tag NULL or "-": outside. */
-static void add_words(struct sentence *s, const char *phrase, size_t length, const char *tag, size_t tag_length) {
+static void add_words(struct demo_sentence *s, const char *phrase, size_t length, const char *tag, size_t tag_length) {
     size_t at = 0, words = 0;
     while (at < length) {
         size_t end = at;
@@ -192,7 +178,7 @@ static const char *const *slot_words(const char *kind, size_t length) {
 }
 
 /* Fills a core; a value is used once a sentence, so twins never become the same sentence. */
-static void add_core(struct sentence *s, const char *text, struct generator *g) {
+static void add_core(struct demo_sentence *s, const char *text, struct demo_generator *g) {
     const char *used[8];
     size_t used_count = 0;
     while (*text) {
@@ -205,7 +191,7 @@ static void add_core(struct sentence *s, const char *text, struct generator *g) 
         const char *value = NULL;
         bool again = true;
         while (again) {
-            value = words[draw(g, list_length(words))];
+            value = words[demo_draw(g, list_length(words))];
             again = false;
             for (size_t i = 0; i < used_count; i++) again = again || used[i] == value;
         }
@@ -215,20 +201,43 @@ static void add_core(struct sentence *s, const char *text, struct generator *g) 
     }
 }
 
-static void make_sentence(struct sentence *s, const struct grammar *grammar, int split, struct generator *g) {
+/* Fills s with the core's words between its frame's. */
+static void put_sentence(struct demo_sentence *s, const struct demo_grammar *grammar, size_t before, size_t core,
+                         size_t after, struct demo_generator *values) {
+    berth_str_reset(&s->words);
+    berth_str_reset(&s->tags);
+    s->word_count = 0;
+    s->label = grammar->cores[core].label;
+    s->core = core;
+    add_words(s, grammar->before[before], strlen(grammar->before[before]), NULL, 0);
+    add_core(s, grammar->cores[core].text, values);
+    add_words(s, grammar->after[after], strlen(grammar->after[after]), NULL, 0);
+}
+
+void demo_make(struct demo_sentence *s, const struct demo_grammar *grammar, int split, struct demo_generator *g) {
     for (;;) {
-        size_t before = draw(g, list_length(grammar->before)), after = draw(g, list_length(grammar->after));
-        size_t core = draw(g, grammar->core_count);
+        size_t before = demo_draw(g, list_length(grammar->before)), after = demo_draw(g, list_length(grammar->after));
+        size_t core = demo_draw(g, grammar->core_count);
         if (split_of(g->seed, before, core, after) != split) continue;
-        berth_str_reset(&s->words);
-        berth_str_reset(&s->tags);
-        s->word_count = 0;
-        s->label = grammar->cores[core].label;
-        add_words(s, grammar->before[before], strlen(grammar->before[before]), NULL, 0);
-        add_core(s, grammar->cores[core].text, g);
-        add_words(s, grammar->after[after], strlen(grammar->after[after]), NULL, 0);
+        put_sentence(s, grammar, before, core, after, g);
         return;
     }
+}
+
+void demo_make_core(struct demo_sentence *s, const struct demo_grammar *grammar, int split, size_t core,
+                    struct demo_generator *frames, struct demo_generator *values) {
+    for (;;) {
+        size_t before = demo_draw(frames, list_length(grammar->before)),
+               after = demo_draw(frames, list_length(grammar->after));
+        if (split_of(frames->seed, before, core, after) != split) continue;
+        put_sentence(s, grammar, before, core, after, values);
+        return;
+    }
+}
+
+void demo_sentence_deinit(struct demo_sentence *s) {
+    berth_str_deinit(&s->words);
+    berth_str_deinit(&s->tags);
 }
 
 /* ------------------------------------------------------------------ files */
@@ -241,20 +250,32 @@ static berth_status put(const char *folder, const char *name, const struct berth
     return status;
 }
 
+berth_status demo_put_table(const char *out, const char *folder, int split, const struct berth_str *text) {
+    struct berth_str path = {0};
+    berth_status status = BERTH_OK;
+    berth_str_addf(&path, "%s/%s", out, folder);
+    if (text->failed || path.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "%s/%s: out of memory", out, folder);
+    BERTH_TRY_OUT(berth_make_folders(path.data));
+    berth_str_addf(&path, "/%s.tsv", demo_split_names[split]);
+    BERTH_TRY_OUT(berth_file_put(path.data, text->data, text->length));
+out:
+    berth_str_deinit(&path);
+    return status;
+}
+
 static berth_status write_assistant(const char *folder, int split, int rows, uint64_t seed) {
-    const struct grammar grammar = {assistant_cores, sizeof assistant_cores / sizeof *assistant_cores,
-                                    assistant_before, assistant_after};
-    struct generator g = {.seed = seed, .stream = (uint32_t)split};
-    struct sentence s = {0};
+    const struct demo_grammar grammar = demo_assistant();
+    struct demo_generator g = {.seed = seed, .stream = (uint32_t)split};
+    struct demo_sentence s = {0};
     struct berth_str in = {0}, out = {0}, label = {0}, path = {0};
     berth_status status = BERTH_OK;
     for (int i = 0; i < rows; i++) {
-        make_sentence(&s, &grammar, split, &g);
+        demo_make(&s, &grammar, split, &g);
         berth_str_addf(&in, "%s\n", s.words.data);
         berth_str_addf(&out, "%s\n", s.tags.data);
         berth_str_addf(&label, "%s\n", s.label);
     }
-    berth_str_addf(&path, "%s/assistant/%s", folder, split_names[split]);
+    berth_str_addf(&path, "%s/assistant/%s", folder, demo_split_names[split]);
     if (in.failed || out.failed || label.failed || path.failed)
         BERTH_FAIL_OUT(BERTH_E_MEMORY, "%s: out of memory after %d rows", folder, rows);
     BERTH_TRY_OUT(berth_make_folders(path.data));
@@ -262,8 +283,7 @@ static berth_status write_assistant(const char *folder, int split, int rows, uin
     BERTH_TRY_OUT(put(path.data, "seq.out", &out));
     BERTH_TRY_OUT(put(path.data, "label", &label));
 out:
-    berth_str_deinit(&s.words);
-    berth_str_deinit(&s.tags);
+    demo_sentence_deinit(&s);
     berth_str_deinit(&in);
     berth_str_deinit(&out);
     berth_str_deinit(&label);
@@ -272,41 +292,37 @@ out:
 }
 
 static berth_status write_reviews(const char *folder, int split, int rows, uint64_t seed) {
-    const struct grammar grammar = {review_cores, sizeof review_cores / sizeof *review_cores, review_before,
-                                    review_after};
-    struct generator g = {.seed = seed, .stream = 100u + (uint32_t)split};
-    struct sentence s = {0};
-    struct berth_str text = {0}, path = {0};
+    const struct demo_grammar grammar = demo_reviews();
+    struct demo_generator g = {.seed = seed, .stream = 100u + (uint32_t)split};
+    struct demo_sentence s = {0};
+    struct berth_str text = {0};
     berth_status status = BERTH_OK;
     berth_str_add(&text, "sentence\tlabel\n");
     for (int i = 0; i < rows; i++) {
-        make_sentence(&s, &grammar, split, &g);
+        demo_make(&s, &grammar, split, &g);
         berth_str_addf(&text, "%s\t%s\n", s.words.data, s.label);
     }
-    berth_str_addf(&path, "%s/reviews", folder);
-    if (text.failed || path.failed) BERTH_FAIL_OUT(BERTH_E_MEMORY, "%s: out of memory after %d rows", folder, rows);
-    BERTH_TRY_OUT(berth_make_folders(path.data));
-    berth_str_addf(&path, "/%s.tsv", split_names[split]);
-    BERTH_TRY_OUT(berth_file_put(path.data, text.data, text.length));
-out:
-    berth_str_deinit(&s.words);
-    berth_str_deinit(&s.tags);
+    status = demo_put_table(folder, "reviews", split, &text);
+    demo_sentence_deinit(&s);
     berth_str_deinit(&text);
-    berth_str_deinit(&path);
     return status;
 }
 
 int main(int argc, char **argv) {
-    static const int assistant_rows[SPLITS] = {4000, 500, 500}, review_rows[SPLITS] = {600, 300, 300};
+    static const int assistant_rows[DEMO_SPLITS] = {4000, 500, 500}, review_rows[DEMO_SPLITS] = {600, 300, 300},
+                     more_rows[DEMO_SPLITS] = {2000, 300, 300};
     int64_t seed = 17;
     bool known = argc == 2 || (argc == 4 && strcmp(argv[2], "--seed") == 0 && berth_parse_int64(argv[3], &seed));
     if (!known || seed < 0) {
         fprintf(stderr, "usage: berth-demo-data OUT_DIR [--seed N]\n");
         return 2;
     }
-    for (int split = 0; split < SPLITS; split++) {
+    for (int split = 0; split < DEMO_SPLITS; split++) {
         berth_status status = write_assistant(argv[1], split, assistant_rows[split], (uint64_t)seed);
         if (status == BERTH_OK) status = write_reviews(argv[1], split, review_rows[split], (uint64_t)seed);
+        if (status == BERTH_OK) status = demo_write_items(argv[1], split, more_rows[split], (uint64_t)seed);
+        if (status == BERTH_OK) status = demo_write_pairs(argv[1], split, more_rows[split], (uint64_t)seed);
+        if (status == BERTH_OK) status = demo_write_search(argv[1], split, more_rows[split], (uint64_t)seed);
         if (status != BERTH_OK) {
             fprintf(stderr, "berth-demo-data: %s\n", berth_error_text());
             return berth_status_exit_code(status);

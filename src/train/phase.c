@@ -71,10 +71,13 @@ static void warn_of_stranded_heads(const struct berth_trainer *t) {
     for (int p = 0; p < t->model->parameter_count; p++)
         encoder_moves |= t->model->parameters[p].owner == 0 && t->store->trainable[p];
     for (int h = 0; encoder_moves && h < t->model->head_count; h++) {
-        bool learns = false;
-        for (int p = 0; p < t->model->parameter_count; p++)
-            learns |= t->model->parameters[p].owner == h + 1 && t->store->trainable[p];
-        if (!learns && stage_now(t)->tasks[h])
+        bool learns = false, has = false; /* a head may have no values of its own */
+        for (int p = 0; p < t->model->parameter_count; p++) {
+            if (t->model->parameters[p].owner != h + 1) continue;
+            has = true;
+            learns |= t->store->trainable[p];
+        }
+        if (has && !learns && stage_now(t)->tasks[h])
             berth_log(BERTH_LOG_WARN,
                       "step %lld: head '%s' is frozen while the encoder under it learns: its scores may fall",
                       (long long)t->state.step, t->task_names[h]);
