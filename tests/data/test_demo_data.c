@@ -345,12 +345,97 @@ static int clear(void **state) {
     return 0;
 }
 
+/* Lines of a table behind its header, each with so many tabs. */
+static int table_lines(const struct data_world *w, const char *folder, int split, const char *header, int tabs,
+                       char **lines, char **file) {
+    *file = read_file(w, folder, split_names[split], ".tsv");
+    const int count = cut_lines(*file, lines);
+    assert_string_equal(lines[0], header);
+    for (int i = 1; i < count; i++) {
+        int found = 0;
+        for (const char *p = lines[i]; *p != '\0'; p++)
+            found += *p == '\t';
+        if (found != tabs)
+            fail_msg("%s, %s: line %d has %d tabs: %s", folder, split_names[split], i + 1, found, lines[i]);
+    }
+    return count - 1;
+}
+
+/* The words that two texts share, as a share of the longer one's. */
+static double shared_words(const char *a, const char *b) {
+    char x[256], y[256], *words[2][64];
+    int count[2] = {0, 0}, same = 0;
+    snprintf(x, sizeof x, "%s", a);
+    snprintf(y, sizeof y, "%s", b);
+    for (int side = 0; side < 2; side++) {
+        char *rest = NULL;
+        for (char *p = strtok_r(side == 0 ? x : y, " ", &rest); p != NULL && count[side] < 64;
+             p = strtok_r(NULL, " ", &rest))
+            words[side][count[side]++] = p;
+        qsort(words[side], (size_t)count[side], sizeof *words[side], compare_words);
+    }
+    for (int i = 0, k = 0; i < count[0] && k < count[1];) {
+        const int order = strcmp(words[0][i], words[1][k]);
+        same += order == 0;
+        i += order <= 0;
+        k += order >= 0;
+    }
+    return (double)same / (count[0] > count[1] ? count[0] : count[1]);
+}
+
+static void sets_of_other_heads_are_as_said(void **state) {
+    const struct data_world *w = *state;
+    static const int rows[SPLITS] = {2000, 300, 300};
+    char **lines = calloc(MAX_ROWS, sizeof *lines), *file = NULL;
+    for (int split = 0; split < SPLITS; split++) {
+        int scores[4] = {0}, several = 0;
+        assert_int_equal(table_lines(w, "demo/items", split, "sentence\ttopics\tstars", 2, lines, &file),
+                         rows[split]);
+        for (int i = 1; i <= rows[split]; i++) {
+            const char *topics = strchr(lines[i], '\t') + 1, *stars = strchr(topics, '\t') + 1;
+            several += memchr(topics, ',', (size_t)(stars - topics)) != NULL;
+            if (topics[0] == '\t' || strlen(stars) != 1 || strchr("1245", stars[0]) == NULL)
+                fail_msg("%s", lines[i]);
+        }
+        assert_in_range(several, rows[split] / 5, rows[split] * 3 / 5);
+        free(file);
+        assert_int_equal(table_lines(w, "demo/pairs", split, "a\tb\tscore", 2, lines, &file), rows[split]);
+        for (int i = 1; i <= rows[split]; i++) {
+            const char *score = strrchr(lines[i], '\t') + 1, *const known[] = {"1", "0.6", "0.3", "0"};
+            int k = 0;
+            while (k < 4 && strcmp(score, known[k]) != 0)
+                k++;
+            if (k == 4) fail_msg("%s", lines[i]);
+            scores[k]++;
+        }
+        for (int k = 0; k < 4; k++)
+            assert_in_range(scores[k], rows[split] / 10, rows[split] * 2 / 5);
+        free(file);
+        double right = 0, wrong = 0;
+        assert_int_equal(table_lines(w, "demo/search", split, "question\tanswer\twrong", 2, lines, &file),
+                         rows[split]);
+        for (int i = 1; i <= rows[split]; i++) {
+            char *answer = strchr(lines[i], '\t'), *other = strrchr(lines[i], '\t');
+            *answer++ = *other++ = '\0';
+            assert_string_not_equal(answer, other);
+            right += shared_words(lines[i], answer);
+            wrong += shared_words(lines[i], other);
+        }
+        right /= rows[split];
+        wrong /= rows[split];
+        assert_true(right > 0.6 && wrong > 0.35 && right > wrong); /* the wrong ones are near */
+        free(file);
+    }
+    free(lines);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_and_tags_are_as_said),
         cmocka_unit_test(splits_share_no_template),
         cmocka_unit_test(a_bag_of_words_does_not_solve_it),
         cmocka_unit_test(many_rows_have_a_twin_of_another_label),
+        cmocka_unit_test(sets_of_other_heads_are_as_said),
         cmocka_unit_test(a_seed_is_a_data_set),
     };
     return cmocka_run_group_tests(tests, make, clear);
