@@ -32,6 +32,12 @@ plan freeze_head "$all" '^heads.sentiment .*from 5 epochs' '^layers.0 .*from 5 e
 plan uncertainty "$all" 'weighting uncertainty'
 plan layer_decay_ema "$all" 'average 0.99' '^layers.3 .* 8.00e-04' '^layers.0 .* 4.10e-04' '^embeddings .* 3.28e-04' '^heads.intent .* 2.00e-03' \
     '^heads.sentiment .* 1.00e-03' 'schedule cosine'
+plan demo_labels '^topics +multilabel +5 +2000 '
+plan demo_number '^stars +regression +0 +2000 '
+plan demo_search '^search +contrastive .* 2000 ' '^alike +similarity .* 2000 '
+! grep -q '^berth: ' "$err" || fail "heads without values of their own are taken for frozen: $(cat "$err")"
+plan demo_adapt "== stage 1 of 2: 'adapt'; trains words" "== stage 2 of 2: 'tune'; trains intent, entities" '^few +train +300 '
+plan demo_crf '^entities +tagging +27 +4000 '
 
 say "the table"
 for file in "$configs"/*.yaml; do
