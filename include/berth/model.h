@@ -229,6 +229,8 @@ struct berth_graph_limits {
     int64_t max_tokens, max_sequences, max_length; /* of a batch; the longest of a sequence */
     size_t bytes;                                  /* of step memory to ask for now */
 };
+/* From the largest batch to the largest one that is filled up. */
+void berth_graph_filled(int64_t *tokens, int64_t *sequences);
 /* Borrows m. BERTH_E_UNSUPPORTED on a device that has no graphs. */
 berth_status berth_model_graphs_create(struct berth_model_graphs **out, struct berth_model *m,
                                        const struct berth_graph_limits *limits) BERTH_CHECKED;

@@ -81,6 +81,11 @@ static int64_t sequence_bucket(int64_t sequences) {
     return n;
 }
 
+void berth_graph_filled(int64_t *tokens, int64_t *sequences) {
+    *sequences = sequence_bucket(*sequences + token_step(*tokens));
+    *tokens = token_bucket(*tokens);
+}
+
 /* ------------------------------------------------------------------ making */
 
 static void drop_graphs(struct berth_model_graphs *g) {
@@ -125,8 +130,9 @@ berth_status berth_model_graphs_create(struct berth_model_graphs **out, struct b
     BERTH_TRY_OUT(berth_calloc(&g, 1, sizeof *g));
     g->m = m;
     g->limits = *limits;
-    const int64_t tokens = token_bucket(limits->max_tokens);
-    lay_out(g, tokens, sequence_bucket(limits->max_sequences + token_step(limits->max_tokens)));
+    int64_t tokens = limits->max_tokens, sequences = limits->max_sequences;
+    berth_graph_filled(&tokens, &sequences);
+    lay_out(g, tokens, sequences);
     BERTH_TRY_OUT(berth_calloc(&g->host, g->words, sizeof *g->host));
     BERTH_TRY_OUT(berth_device_alloc(m->device, &g->device, g->words * sizeof *g->device));
     const size_t bytes = (size_t)(tokens * m->config.hidden) * sizeof *g->gradient;

@@ -51,6 +51,7 @@ berth_status berth_attention_from_config(struct berth_model *m, const struct ber
         .training = training,
     };
     largest_batches(&use, c);
+    if (training && berth_config_bool(c, "graphs")) berth_graph_filled(&use.max_tokens, &use.max_sequences);
     berth_status status = berth_device_set_attention(m->device, &use);
     if (status != BERTH_E_UNSUPPORTED && status != BERTH_E_USAGE) return status;
     BERTH_TRY(berth_strdup(&reason, berth_error_text()));

@@ -112,6 +112,17 @@ static void test_resume(void **state) {
                      world_path(*state, "parts/best/model.safetensors"));
 }
 
+/* No batch is filled up beyond what is said: what attention's plans and the inputs have room for. */
+static void test_how_far_batches_are_filled(void **state) {
+    (void)state;
+    for (int64_t tokens = 1; tokens < 5000; tokens += 7) {
+        int64_t most = tokens, sequences = 20;
+        berth_graph_filled(&most, &sequences);
+        assert_true(most >= tokens && most <= tokens + (tokens < 1024 ? 63 : tokens / 8));
+        assert_true(sequences >= 20 + most - tokens && sequences < 2 * (20 + 512));
+    }
+}
+
 static void test_devices_without_graphs(void **state) {
     struct berth_trainer *t = NULL;
     struct berth_config *c = world_config(*state, "device=cpu", "graphs=on", NULL);
@@ -128,6 +139,7 @@ int main(void) {
         cmocka_unit_test(test_what_is_frozen_changes),
         cmocka_unit_test(test_nothing_is_asked_for),
         cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_how_far_batches_are_filled),
         cmocka_unit_test(test_devices_without_graphs),
     };
     if (berth_device_open(&dev, "cuda-host") != BERTH_OK) {
