@@ -26,6 +26,7 @@ exec awk '
         # header: its part, where the two names differ
         part_of["kernels.h"] = part_of["kernels_cuda.h"] = "kernels"; part_of["philox.h"] = part_of["bf16.h"] = "philox"
         part_of["tags.h"] = "batch"; part_of["metrics.h"] = "train"; part_of["task_gradients.h"] = "model"
+        part_of["census.h"] = "data"
         part_of["base.h"] = part_of["file.h"] = part_of["h5.h"] = part_of["json.h"] = part_of["config.h"] = "base"
         # wrapped libraries: header: the files that may include it
         wrapped["dnnl.h"] = "^src/device/onednn_[a-z_]*\\.[ch]$"

@@ -27,6 +27,7 @@ def expected(run):
                     if key not in SKIPPED:
                         out[f"train/{task}/{key}", row["step"]] = value
             out["speed/utilisation", row["step"]] = row["utilisation"]
+            out["speed/input_wait", row["step"]] = row["input_wait"]
         elif row["type"] == "eval":
             for task, values in row["scores"].items():
                 for key, value in values.items():

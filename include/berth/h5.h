@@ -61,6 +61,7 @@ struct berth_h5_dataset {
 };
 const char *berth_h5_kind(const struct berth_h5 *f);
 int berth_h5_version(const struct berth_h5 *f);
+struct berth_hash128 berth_h5_digest(const struct berth_h5 *f); /* of all behind the user block */
 size_t berth_h5_dataset_count(const struct berth_h5 *f);
 const struct berth_h5_dataset *berth_h5_dataset(const struct berth_h5 *f, size_t index);
 /* NULL when there is none of that name. */

@@ -188,6 +188,8 @@ size_t berth_utf8_encode(char out[4], uint32_t code_point);
 /* Adds the text to `out` in lower case, runs of white space (and of U+001F) as one space, none at the ends:
  * texts that are the same to a reader come out the same. Bad bytes become U+FFFD. */
 void berth_text_fold(struct berth_str *out, const char *text, size_t size);
+/* The same with punctuation (as the tokenizer knows it) taken for white space. */
+void berth_text_fold_words(struct berth_str *out, const char *text, size_t size);
 /* Offset of the first bad byte, or `size` when all is valid UTF-8. */
 size_t berth_utf8_check(const char *text, size_t size);
 

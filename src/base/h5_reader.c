@@ -203,6 +203,10 @@ const char *berth_h5_kind(const struct berth_h5 *f) {
     return f->block.kind;
 }
 
+struct berth_hash128 berth_h5_digest(const struct berth_h5 *f) {
+    return (struct berth_hash128){.low = f->block.rest_hash[0], .high = f->block.rest_hash[1]};
+}
+
 int berth_h5_version(const struct berth_h5 *f) {
     return (int)f->block.version;
 }

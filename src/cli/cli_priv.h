@@ -34,7 +34,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_train, cli_eval, cli_predict, cli_embed, cli_tokenize, cli_vocab, cli_pack,
-    cli_config, cli_inspect, cli_doctor, cli_convert, cli_report;
+    cli_config, cli_data, cli_inspect, cli_doctor, cli_convert, cli_report;
 
 /* main.c's table. */
 const struct cli_command *const *cli_commands(int *count);
@@ -195,7 +195,11 @@ void cli_add_json_text(struct berth_str *out, const char *text, size_t size);
 /* ---- inspect, one kind of file each */
 berth_status cli_inspect_model(const char *folder) BERTH_CHECKED;
 berth_status cli_inspect_weights(const char *path) BERTH_CHECKED;
-berth_status cli_inspect_h5(const char *path) BERTH_CHECKED;
+/* row >= 0: that row of packed data alone; vocabulary: whose pieces it shows. */
+berth_status cli_inspect_h5(const char *path, int64_t row, const char *vocabulary) BERTH_CHECKED;
+struct berth_h5;
+berth_status cli_inspect_pack(struct berth_str *s, const struct berth_h5 *file, int64_t row,
+                              const char *vocabulary) BERTH_CHECKED;
 berth_status cli_inspect_run(const char *folder) BERTH_CHECKED;
 
 #endif /* BERTH_CLI_PRIV_H */

@@ -24,17 +24,26 @@ static berth_status inspect_folder(const char *path) {
 }
 
 static berth_status run(const struct cli_args *args) {
-    const char *path = args->positional[0];
+    const char *path = args->positional[0], *vocabulary = cli_value(args, "vocab");
+    int64_t row = -1;
+    BERTH_TRY(cli_int(args, "row", 0, INT64_MAX / 2, &row));
     if (!berth_file_exists(path)) BERTH_FAIL(BERTH_E_IO, "%s: no such file or folder", path);
+    bool plain = row < 0 && !vocabulary;
+    if (!plain && (berth_is_folder(path) || !berth_glob("*.h5", path)))
+        BERTH_FAIL(BERTH_E_USAGE, "%s: --row and --vocab are for packed data, *.h5", path);
     if (berth_is_folder(path)) return inspect_folder(path);
     if (berth_glob("*.safetensors", path) || berth_glob("*.bin", path)) return cli_inspect_weights(path);
-    if (berth_glob("*.h5", path)) return cli_inspect_h5(path);
+    if (berth_glob("*.h5", path)) return cli_inspect_h5(path, row, vocabulary);
     BERTH_FAIL(BERTH_E_FORMAT,
                "%s: not a kind of file that berth knows: a folder, *.safetensors, *.bin (PyTorch) or *.h5",
                path);
 }
 
-static const struct cli_option options[] = {{NULL, NULL, NULL}};
+static const struct cli_option options[] = {
+    {"row", "N", "of packed data: row N alone, from 0: its labels, tokens, words and tags"},
+    {"vocab", "FOLDER", "with --row: the model folder (or vocab.txt) it was packed with, to show the pieces"},
+    {NULL, NULL, NULL},
+};
 
 const struct cli_command cli_inspect = {
     .name = "inspect",
@@ -42,7 +51,9 @@ const struct cli_command cli_inspect = {
     .summary = "what a model, run, safetensors or HDF5 file holds",
     .details = "model folder: sizes, heads with their labels, every parameter with shape, count and digest. "
                "run folder: its\n"
-               "checkpoints with the digest of each data set, and its best model. *.safetensors, *.bin "
+               "checkpoints with the digest of each data set, and its best model. Packed data (cache/*.h5): files, settings, "
+               "counts,\n"
+               "label maps; with --row one row. *.safetensors, *.bin "
                "(PyTorch's, read without executing anything) and *.h5: "
                "every tensor with\n"
                "type, shape and digest. Columns are separated by tabs; a digest is the XXH3-128 of the values' "

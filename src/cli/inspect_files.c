@@ -69,15 +69,21 @@ static const char *type_name(enum berth_h5_type type) {
     return "?";
 }
 
-berth_status cli_inspect_h5(const char *path) {
+berth_status cli_inspect_h5(const char *path, int64_t row, const char *vocabulary) {
     berth_status status = BERTH_OK;
     struct berth_h5 *file = NULL;
     struct berth_str s;
     berth_str_init(&s);
     BERTH_TRY_OUT(berth_h5_open(&file, path, NULL, INT32_MAX));
-    berth_str_addf(&s, "kind\t%s\nversion\t%d\n", berth_h5_kind(file), berth_h5_version(file));
-    for (size_t i = 0; i < berth_h5_dataset_count(file); i++) {
+    const bool pack = strcmp(berth_h5_kind(file), "pack") == 0;
+    if (!pack && (row >= 0 || vocabulary))
+        BERTH_FAIL_OUT(BERTH_E_USAGE, "%s: holds '%s'; --row and --vocab are for packed data", path,
+                       berth_h5_kind(file));
+    if (row < 0) berth_str_addf(&s, "kind\t%s\nversion\t%d\n", berth_h5_kind(file), berth_h5_version(file));
+    if (pack) BERTH_TRY_OUT(cli_inspect_pack(&s, file, row, vocabulary));
+    for (size_t i = 0; row < 0 && i < berth_h5_dataset_count(file); i++) {
         const struct berth_h5_dataset *d = berth_h5_dataset(file, i);
+        if (d->is_text && pack) continue; /* told above */
         if (d->is_text) {
             const char *text = NULL;
             BERTH_TRY_OUT(berth_h5_text(file, d->name, &text));

@@ -83,7 +83,7 @@ static berth_status print_checkpoints(const char *folder) {
         BERTH_TRY_OUT(berth_path_join(&path, checkpoints, names[i]));
         status = cli_out_f("checkpoint\t%s\n", path);
         if (status == BERTH_OK) {
-            status = cli_inspect_h5(path);
+            status = cli_inspect_h5(path, -1, NULL);
             if (status != BERTH_OK && !cli_out_closed()) {
                 cli_console_line("berth: warning: %s", berth_error_text());
                 status = BERTH_OK;

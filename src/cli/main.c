@@ -12,8 +12,8 @@
 #include "cli/cli_priv.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_train, &cli_eval,   &cli_predict, &cli_embed,  &cli_tokenize, &cli_vocab,
-    &cli_pack,  &cli_config, &cli_inspect, &cli_doctor, &cli_convert,  &cli_report,
+    &cli_train, &cli_eval,   &cli_predict, &cli_embed,  &cli_tokenize, &cli_vocab,  &cli_pack,
+    &cli_data,  &cli_config, &cli_inspect, &cli_doctor, &cli_convert,  &cli_report,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

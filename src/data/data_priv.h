@@ -76,6 +76,11 @@ struct source_files {
     struct berth_hash128 *digest; /* [count], owned */
     size_t count, per_path;
 };
+/* Maps what the split's paths hold; every path of a source has the same number of files. files is zeroed; unmap after
+ * a failure too. */
+berth_status source_files_map(struct source_files *files, const struct source_spec *spec,
+                              enum berth_split split) BERTH_CHECKED;
+void source_files_unmap(struct source_files *files, const struct source_spec *spec, enum berth_split split);
 
 #define SPOOL_BYTES ((size_t)1 << 20)
 
@@ -309,6 +314,11 @@ struct data_task;
  * rows. Logs it, and for each split how many tags do not fit. Other kinds: PLAIN. */
 berth_status task_find_scheme(enum berth_tag_scheme *out, const struct berth_data *d, const struct specs *specs,
                               size_t task, const struct berth_task *given) BERTH_CHECKED;
+/* The scheme of the tags as they stand in the files, told from the training rows where neither the configuration nor
+ * the model says it. */
+berth_status task_scheme_in_files(enum berth_tag_scheme *out, const struct berth_data *d,
+                                  const struct specs *specs, size_t task,
+                                  const struct berth_task *given) BERTH_CHECKED;
 /* Logs what reading told of a split beside its tags. */
 void split_log_report(const char *source, enum berth_split split, const struct read_report *report);
 

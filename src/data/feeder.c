@@ -3,6 +3,11 @@
 
 #include "data/sample_priv.h"
 
+/* A prefetch_next. */
+static berth_status produce(void *user, struct prepared *out) {
+    return producer_next(user, out);
+}
+
 struct berth_feeder {
     struct sampler sampler;
     struct producer producer;
@@ -30,7 +35,7 @@ berth_status berth_feeder_create(struct berth_feeder **out, const struct berth_d
     if (options->synchronous)
         BERTH_TRY_OUT(prepared_init(&f->own, options->accumulate));
     else
-        BERTH_TRY_OUT(prefetch_create(&f->prefetch, &f->producer, options->accumulate));
+        BERTH_TRY_OUT(prefetch_create(&f->prefetch, produce, &f->producer, options->accumulate));
     *out = f;
     f = NULL;
 out:

@@ -41,15 +41,15 @@ static berth_status open_cached(struct pack *out, bool *found, const char *path,
     return status;
 }
 
-static void files_deinit(struct source_files *files, size_t slots) {
+void source_files_unmap(struct source_files *files, const struct source_spec *spec, enum berth_split split) {
+    size_t slots = spec->path_count[split_files(spec, split)] * READER_MAX_FILES;
     for (size_t i = 0; files->list && i < slots; i++)
         reader_unmap_file(&files->list[i]);
     free(files->list);
     free(files->digest);
 }
 
-/* Maps what the split's paths hold; every path of a source has the same number of files. */
-static berth_status map_files(struct source_files *files, const struct source_spec *spec,
+berth_status source_files_map(struct source_files *files, const struct source_spec *spec,
                               enum berth_split split) {
     enum berth_split from = split_files(spec, split);
     size_t paths = spec->path_count[from];
@@ -71,7 +71,7 @@ berth_status pack_obtain(struct pack *out, char **path, bool *made, const struct
     char key[33];
     bool found = false;
     double start = berth_time_seconds();
-    BERTH_TRY_OUT(map_files(&files, spec, split));
+    BERTH_TRY_OUT(source_files_map(&files, spec, split));
     BERTH_TRY_OUT(pack_key(key, &files, spec, split, t, max_length));
     BERTH_TRY_OUT(pack_path(path, cache_folder, spec, split, key));
     BERTH_TRY_OUT(open_cached(out, &found, *path, spec, max_length, berth_tokenizer_size(t)));
@@ -85,6 +85,6 @@ berth_status pack_obtain(struct pack *out, char **path, bool *made, const struct
               berth_split_name(split), (long long)out->view.source_rows, (long long)out->view.token_count,
               (long long)out->view.rows_cut, found ? "reused" : "made", *path, berth_time_seconds() - start);
 out:
-    files_deinit(&files, spec->path_count[split_files(spec, split)] * READER_MAX_FILES);
+    source_files_unmap(&files, spec, split);
     return status;
 }

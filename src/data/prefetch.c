@@ -4,9 +4,9 @@
  *
  * Lock rule: `lock` guards made, taken, stop, failed and the error's text. A slot belongs to the thread while
  * made <= its number < taken + PREFETCH_SLOTS - 1 (the one held counts), to the caller otherwise; its content
- * is touched without the lock by its owner alone. The producer belongs to the thread from start to stop. Errors
- * are a thread's own: the text is carried over and set again on the caller's side. What is prepared does not
- * depend on the thread: the bits are those of a call. */
+ * is touched without the lock by its owner alone. What `next` works with belongs to the thread from start to
+ * stop. Errors are a thread's own: the text is carried over and set again on the caller's side. What is
+ * prepared does not depend on the thread: the bits are those of a call. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,7 +14,8 @@
 #include "data/sample_priv.h"
 
 struct prefetch {
-    struct producer *producer; /* borrowed */
+    prefetch_next *next;
+    void *user; /* borrowed */
     struct prepared slots[PREFETCH_SLOTS];
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -26,11 +27,12 @@ struct prefetch {
     char text[1024];
 };
 
-berth_status prefetch_create(struct prefetch **out, struct producer *producer, int parts) {
+berth_status prefetch_create(struct prefetch **out, prefetch_next *next, void *user, int parts) {
     struct prefetch *f = NULL;
     *out = NULL;
     BERTH_TRY(berth_calloc(&f, 1, sizeof *f));
-    f->producer = producer;
+    f->next = next;
+    f->user = user;
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
     for (int i = 0; i < PREFETCH_SLOTS; i++) {
@@ -62,7 +64,7 @@ static bool make_one(struct prefetch *f) {
     struct prepared *slot = &f->slots[f->made % PREFETCH_SLOTS];
     pthread_mutex_unlock(&f->lock);
     if (stop) return false;
-    berth_status status = producer_next(f->producer, slot);
+    berth_status status = f->next(f->user, slot);
     pthread_mutex_lock(&f->lock);
     if (status == BERTH_OK) {
         f->made++;

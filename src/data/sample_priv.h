@@ -152,13 +152,15 @@ berth_status producer_next(struct producer *p, struct prepared *out) BERTH_CHECK
 
 #define PREFETCH_SLOTS 3
 struct prefetch;
-berth_status prefetch_create(struct prefetch **out, struct producer *producer, int parts) BERTH_CHECKED;
+/* `next` prepares the step that follows, on the thread, with `user`, which is borrowed. */
+typedef berth_status prefetch_next(void *user, struct prepared *out);
+berth_status prefetch_create(struct prefetch **out, prefetch_next *next, void *user, int parts) BERTH_CHECKED;
 /* Ends the thread first. */
 void prefetch_free(struct prefetch *f);
-/* Stops the thread, so that the producer may be moved; steps prepared ahead are thrown away. */
+/* Stops the thread, so that `user` may be changed; steps prepared ahead are thrown away. */
 void prefetch_stop(struct prefetch *f);
-/* The next step, borrowed until the next call; starts the thread where it does not run. An error of the
- * producer comes out here. *waited: seconds. */
+/* The next step, borrowed until the next call; starts the thread where it does not run. An error of `next` comes
+ * out here, in its place behind the steps before it, and again until the thread is stopped. *waited: seconds. */
 berth_status prefetch_take(struct prefetch *f, const struct prepared **out, double *waited) BERTH_CHECKED;
 
 #endif /* BERTH_SAMPLE_PRIV_H */

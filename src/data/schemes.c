@@ -42,19 +42,28 @@ static void log_odd(const struct data_source *source, size_t label, const char *
     }
 }
 
+berth_status task_scheme_in_files(enum berth_tag_scheme *out, const struct berth_data *d,
+                                  const struct specs *specs, size_t task, const struct berth_task *given) {
+    const struct task_spec *spec = &specs->tasks[task];
+    /* the same for all sources: keys of the task */
+    *out = specs->sources[spec->sources[0].source].labels[spec->sources[0].label].scheme;
+    if (*out != BERTH_TAG_SCHEME_COUNT) return BERTH_OK;
+    if (!given) return told_scheme(out, d, spec);
+    *out = given->scheme;
+    return BERTH_OK;
+}
+
 berth_status task_find_scheme(enum berth_tag_scheme *out, const struct berth_data *d, const struct specs *specs,
                               size_t task, const struct berth_task *given) {
     const struct task_spec *spec = &specs->tasks[task];
     *out = BERTH_TAGS_PLAIN;
     if (spec->kind != BERTH_TASK_TAGGING) return BERTH_OK;
     const struct label_spec *first = &specs->sources[spec->sources[0].source].labels[spec->sources[0].label];
-    enum berth_tag_scheme in_files = first->scheme; /* the same for all sources: keys of the task */
-    if (in_files == BERTH_TAG_SCHEME_COUNT && given) in_files = given->scheme;
-    if (in_files == BERTH_TAG_SCHEME_COUNT) {
-        BERTH_TRY(told_scheme(&in_files, d, spec));
+    enum berth_tag_scheme in_files = BERTH_TAGS_PLAIN;
+    BERTH_TRY(task_scheme_in_files(&in_files, d, specs, task, given));
+    if (first->scheme == BERTH_TAG_SCHEME_COUNT && !given)
         berth_log(BERTH_LOG_INFO, "task '%s': the scheme of its tags is %s", spec->name,
                   berth_tag_scheme_name(in_files));
-    }
     for (size_t i = 0; i < spec->source_count; i++)
         log_odd(&d->sources[spec->sources[i].source], spec->sources[i].label, spec->name, in_files);
     *out = first->convert_to != BERTH_TAG_SCHEME_COUNT ? first->convert_to : in_files;

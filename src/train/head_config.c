@@ -1,5 +1,5 @@
 /* head_config.c: a task's head as the configuration describes it (tasks.NAME.*), and what of it comes from the
- * training rows: class weights, the scheme of tags, labels of tasks that share a head.
+ * training rows: class weights, labels of tasks that share a head.
  *
  *     balanced   w_c = n / (K n_c)                                      multilabel: (n - n_c) / n_c of the
  * positive side effective  w_c ∝ (1 - beta) / (1 - beta^n_c), their mean 1        (Cui et al., arXiv
@@ -122,47 +122,6 @@ static berth_status read_class_weights(float *weights, bool *any, const struct b
     return status;
 }
 
-/* ---- the scheme of tags */
-
-static bool keeps_to(const struct berth_dataset *set, size_t task, const struct berth_labels *labels,
-                     enum berth_tag_scheme scheme) {
-    for (int64_t row = 0; row < set->rows; row++) {
-        const char *before = NULL;
-        bool known = begins_row(set, row); /* a window may begin within an entity */
-        for (int64_t w = set->word_offset[row]; w < set->word_offset[row + 1]; w++) {
-            const int32_t label = set->labels[task][w];
-            const char *now = label >= 0 ? labels->names[label] : NULL;
-            if (now != NULL && known && !berth_tag_allowed(scheme, before, now)) return false;
-            before = now;
-            known = now != NULL;
-        }
-    }
-    return true;
-}
-
-/* The scheme by which decisions are made: the task's own, else BIOES or BIO where the labels have its letters
- * and no training row breaks it. */
-static enum berth_tag_scheme settle_scheme(const struct berth_data *data, size_t index) {
-    static const enum berth_tag_scheme TRIED[] = {BERTH_TAGS_BIO, BERTH_TAGS_BIOES};
-    const struct berth_task *task = berth_data_task(data, index);
-    bool begins = false, closes = false, plain = false;
-    if (task->scheme != BERTH_TAGS_PLAIN) return task->scheme;
-    for (size_t k = 0; k < task->labels.count; k++) {
-        char kind = 'O';
-        const char *type = "";
-        plain = plain || !berth_tag_parse(task->labels.names[k], &kind, &type);
-        begins = begins || kind == 'B';
-        closes = closes || kind == 'E' || kind == 'S';
-    }
-    if (plain || !begins) return BERTH_TAGS_PLAIN;
-    const enum berth_tag_scheme scheme = TRIED[closes];
-    for (size_t n = 0; n < berth_data_task_source_count(data, index); n++) {
-        const struct berth_dataset *set = training_set(data, index, n);
-        if (set != NULL && !keeps_to(set, index, &task->labels, scheme)) return BERTH_TAGS_PLAIN;
-    }
-    return scheme;
-}
-
 /* ---- the head */
 
 static enum berth_activation read_activation(const char *text) {
@@ -250,9 +209,7 @@ berth_status head_from_config(struct berth_head *head, float *weights, const str
     if (head->crf && task->kind != BERTH_TASK_TAGGING)
         return berth_config_fail(c, path, "a crf is for tagging, this is a %s task",
                                  berth_task_kind_name(task->kind));
-    head->task.scheme = BERTH_TAGS_PLAIN;
-    if (task->kind == BERTH_TASK_TAGGING && berth_config_bool(c, key(path, task->name, "constrained")))
-        head->task.scheme = settle_scheme(data, index);
+    if (!berth_config_bool(c, key(path, task->name, "constrained"))) head->task.scheme = BERTH_TAGS_PLAIN;
     return BERTH_OK;
 }
 

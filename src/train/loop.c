@@ -248,6 +248,7 @@ berth_status berth_trainer_run(struct berth_trainer *t) {
     if (t->finished) return BERTH_OK;
     berth_status status = run_steps(t);
     if (status != BERTH_OK && status != BERTH_E_STOPPED) berth_comm_fail(t->comm, status, berth_error_text());
+    record_input(t);
     if (status != BERTH_OK) record_failure(t);
     return status;
 }

@@ -1,13 +1,14 @@
 /* record.c: what is told of a run: to the observer, to RUN/log.txt, and as numbers to RUN/metrics.jsonl.
  *
  *   {"type":"step","step":40,"epoch":1.25,"loss":0.61,"lr":3e-05,"grad_norm":1.2,"tokens":10240,"tokens_total":99000,
- *    "tokens_per_second":5120,"utilisation":0.31,"tasks":{"intent":{"loss":0.3,"weight":1,"share":0.5,"steps":20},...}}
+ *    "tokens_per_second":5120,"utilisation":0.31,"input_wait":0.001,"tasks":{"intent":{"loss":0.3,"weight":1,"share":0.5,"steps":20},...}}
  *                                        losses: means over the steps since the line before; tokens: their sum
  *   {"type":"eval","split":"dev","step":40,"scores":{"intent":{"accuracy":0.97,...},...},"best":true}
  *
- * The same numbers go to events.c, for TensorBoard. A number that is not finite is null. Only tokens_per_second
- * and utilisation depend on the clock: the other fields of a resumed run are those of a run never stopped, so
- * what a window has gathered is part of a checkpoint (struct run_window). */
+ * The same numbers go to events.c, for TensorBoard. A number that is not finite is null. input_wait: the
+ * share of the steps' time that they waited for input. Only tokens_per_second, utilisation and input_wait
+ * depend on the clock: the other fields of a resumed run are those of a run never stopped, so what a window has
+ * gathered is part of a checkpoint (struct run_window). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,12 @@ void record_note(struct berth_trainer *t, const char *fmt, ...) {
     log_line(t, line);
 }
 
+void record_input(struct berth_trainer *t) {
+    if (t->run_seconds <= 0) return;
+    record_note(t, "input: the %lld steps of this process waited for it %.2f %% of their time (%.3f of %.1f s)",
+                (long long)t->run_steps, 100 * t->run_waited / t->run_seconds, t->run_waited, t->run_seconds);
+}
+
 void record_failure(const struct berth_trainer *t) {
     char text[4000];
     snprintf(text, sizeof text, "%s", berth_error_text()); /* writing the line may record an error of its own */
@@ -88,6 +95,12 @@ void record_step(struct berth_trainer *t, double seconds) {
     t->speed_steps++;
     t->speed_tokens += tokens;
     t->speed_seconds += seconds;
+    const double waited = berth_feeder_waited(t->feeder, NULL) - t->input_seen;
+    t->input_seen += waited;
+    t->speed_waited += waited;
+    t->run_waited += waited;
+    t->run_seconds += seconds;
+    t->run_steps++;
     t->speed_flops += t->step_flops;
 }
 
@@ -105,6 +118,8 @@ static void format_window(struct berth_str *s, const struct berth_trainer *t, co
     add_number(s, round(p->tokens_per_second));
     berth_str_add(s, ",\"utilisation\":");
     add_number(s, round(1e4 * p->utilisation) / 1e4);
+    berth_str_add(s, ",\"input_wait\":");
+    add_number(s, t->speed_seconds > 0 ? round(1e4 * t->speed_waited / t->speed_seconds) / 1e4 : (double)NAN);
     berth_str_add(s, ",\"tasks\":{");
     bool first = true;
     for (size_t i = 0; i < t->task_count; i++) {
@@ -164,6 +179,7 @@ static berth_status put_event(const struct berth_trainer *t, const struct berth_
     event_add(&s, t->epochs, "train/epoch");
     event_add(&s, p->tokens_per_second, "speed/tokens_per_second");
     event_add(&s, p->utilisation, "speed/utilisation");
+    if (t->speed_seconds > 0) event_add(&s, t->speed_waited / t->speed_seconds, "speed/input_wait");
     berth_status status = event_write(t->folder.events, p->step, &s);
     berth_str_deinit(&s);
     return status;
@@ -190,7 +206,7 @@ static void empty_window(struct berth_trainer *t) {
     memset(w->task_loss, 0, t->task_count * sizeof *w->task_loss);
     memset(w->task_steps, 0, t->task_count * sizeof *w->task_steps);
     t->speed_steps = t->speed_tokens = 0;
-    t->speed_seconds = t->speed_flops = 0;
+    t->speed_seconds = t->speed_flops = t->speed_waited = 0;
     t->last_log = t->clock;
 }
 

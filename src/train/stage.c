@@ -207,6 +207,7 @@ berth_status stage_next(struct berth_trainer *t) {
     t->state.stage_tokens = t->state.tokens;
     berth_feeder_free(t->feeder);
     t->feeder = NULL;
+    t->input_seen = 0;
     BERTH_TRY(stage_enter(t));
     record_note(t, "stage '%s' (%lld of %zu) begins after step %lld", stage_now(t)->name,
                 (long long)t->state.stage + 1, t->stage_count, (long long)t->state.step);

@@ -189,6 +189,10 @@ struct berth_trainer {
     double speed_seconds; /* of the steps since the last report that this process took: for the speed */
     int64_t speed_tokens, speed_steps;
     double speed_flops; /* of those steps */
+    double speed_waited; /* of those seconds: for input */
+    double input_seen;   /* berth_feeder_waited of the feeder at the last step */
+    double run_seconds, run_waited; /* of all steps of this process */
+    int64_t run_steps;
     double peak_flops;  /* a second, measured; 0: not measured */
     struct berth_scores dev_scores, test_scores;
 };
@@ -426,6 +430,8 @@ void record_note(struct berth_trainer *t, const char *fmt, ...) BERTH_PRINTF(2, 
 /* Writes the recorded error into the log file; keeps it. */
 void record_failure(const struct berth_trainer *t);
 /* A text of several lines: the plan. */
+/* At the end of a run: how much of their time its steps waited for input. */
+void record_input(struct berth_trainer *t);
 void record_plan(struct berth_trainer *t, const char *text);
 void record_step(struct berth_trainer *t, double seconds);         /* adds the step to the window */
 berth_status record_report(struct berth_trainer *t) BERTH_CHECKED; /* tells the window, empties it */

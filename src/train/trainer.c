@@ -41,25 +41,6 @@ static berth_status allocate_state(struct berth_trainer *t) {
     return BERTH_OK;
 }
 
-static bool is_read(const struct berth_data *data, size_t source) {
-    for (size_t i = 0; i < berth_data_task_count(data); i++) {
-        if (berth_data_task_reads(data, i, source)) return true;
-    }
-    return false;
-}
-
-/* Each source that a task reads must train; one without training rows cannot be sampled. */
-static berth_status check_sources(const struct berth_trainer *t) {
-    for (size_t i = 0; i < berth_data_source_count(t->data); i++) {
-        const struct berth_source *source = berth_data_source(t->data, i);
-        if (source->has[BERTH_TRAIN] || !is_read(t->data, i)) continue;
-        char path[128];
-        snprintf(path, sizeof path, "data.%s.train", source->name);
-        return berth_config_fail(t->config, path, "source '%s' names no training rows", source->name);
-    }
-    return BERTH_OK;
-}
-
 static berth_status build_model(struct berth_trainer *t) {
     berth_status status = BERTH_OK;
     struct berth_task *known = NULL, *shared = NULL;
@@ -78,7 +59,6 @@ static berth_status build_model(struct berth_trainer *t) {
                                       1u << BERTH_TRAIN | 1u << BERTH_DEV));
     }
     if (ranks_first(t)) BERTH_TRY_OUT(berth_comm_barrier(t->comm));
-    BERTH_TRY_OUT(check_sources(t));
     BERTH_TRY_OUT(model_build_heads(t->model, t->config, t->data));
     BERTH_TRY_OUT(berth_model_allocate(t->model, t->recipe.seed));
     BERTH_TRY_OUT(berth_precision_from_config(t->model, t->config));

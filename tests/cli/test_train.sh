@@ -14,6 +14,7 @@ run 0 "$berth" train "$config"
 cp "$out" "$tmp/train.out"
 grep -Eq '^step 4/[0-9]+  epoch 1  loss [0-9.]+ ' "$err" || fail "no plain progress line"
 grep -q $'\r' "$err" && fail "a bar in a log file"
+grep -Eq 'input: the [0-9]+ steps of this process waited for it [0-9.]+ % of their time' "$err" || fail "nothing is said of the input"
 awk -F '\t' 'NF != 4 { exit 1 }' "$out" || fail "scores: $(cat "$out")"
 grep -q '^mean	test	' "$out" || fail "no mean test score: $(cat "$out")"
 for file in config.yaml metrics.jsonl best/config.json best/model.safetensors best/vocab.txt; do
@@ -69,6 +70,11 @@ grep -q '^mood' "$out" && fail "scores of the dropped task"
 run 0 "$berth" eval "$tmp/dropped"
 run 0 "$berth" predict "$tmp/dropped" "$tmp/world/talk/test/seq.in" --header
 head -n 1 "$out" | grep -q mood && fail "answers of the dropped task"
+
+say "a source that only evaluates"
+run 0 "$berth" train "$config" output="$tmp/onlydev" train.epochs=1 tasks.mood.source="[reviews, more]" \
+    data.more="{format: tsv, text: sentence, dev: test.tsv}"
+grep -q '"mood":{.*"rows":16' "$tmp/onlydev/metrics.jsonl" || fail "the rows of the second source are not evaluated"
 
 say "a saved head has other labels than the training rows"
 cp -r "$tmp/world" "$tmp/other"

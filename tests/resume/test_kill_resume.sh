@@ -39,7 +39,7 @@ same_end() { # CALM KILLED
     [ "$(basename "$(newest "$2")")" = "$file" ] || fail "the last checkpoint is $(newest "$2"), expected $file"
     for folder in "$1" "$2"; do
         "$berth" inspect "$folder/checkpoints/$file" | awk -F '\t' '$1 == "dataset" && $2 != "state" && $2 != "digests"' > "$folder.digests"
-        sed 's/"\(tokens_per_second\|utilisation\)":[0-9a-z.+-]*//g' "$folder/metrics.jsonl" > "$folder.metrics"
+        sed 's/"\(tokens_per_second\|utilisation\|input_wait\)":[0-9a-z.+-]*//g' "$folder/metrics.jsonl" > "$folder.metrics"
     done
     grep -q values "$1.digests" || fail "inspect does not show the dataset 'values'"
     cmp -s "$1.digests" "$2.digests" || fail "the last checkpoints differ: $(diff "$1.digests" "$2.digests" | head -n 4)"

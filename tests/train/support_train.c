@@ -243,7 +243,7 @@ void assert_same_file(const char *a, const char *b) {
 }
 
 char *read_metrics(const char *path) {
-    static const char *const keys[] = {"\"tokens_per_second\":", "\"utilisation\":"};
+    static const char *const keys[] = {"\"tokens_per_second\":", "\"utilisation\":", "\"input_wait\":"};
     char *text = NULL;
     size_t size = 0;
     check(berth_file_read(&text, &size, path));

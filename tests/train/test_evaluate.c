@@ -224,11 +224,164 @@ static void test_perplexity(void **state) {
     run_free(&r);
 }
 
+/* ---- rows that are longer than max_length, as windows; a source that only evaluates */
+
+#define WINDOWS                                                                                                \
+    "data.talk.dev=dev", "data.mood.dev=mood_dev.tsv", "model.max_length=8", "data.talk.overflow=windows",     \
+        "data.talk.stride=2", "data.more={format: seqfiles, dev: more, overflow: windows, stride: 1}",         \
+        "tasks.intent.source=[talk, more]", "tasks.slots.source=[talk, more]"
+
+static void write_more(const struct world *w) {
+    write_rows(w, "more",
+               "will it rain in rome tomorrow\n"
+               "book a table in paris at noon in rome tomorrow at noon in oslo\n"
+               "play some music\n",
+               "O O O O B-city B-time\n"
+               "O O O O B-city B-time I-time O B-city B-time B-time I-time O B-city\n"
+               "O O O\n",
+               "weather\nbook\nplay\n");
+}
+
+static void evaluate_run(struct world_run *r, struct berth_scores *s, int64_t batch_size) {
+    berth_scores_init(s);
+    const struct berth_evaluate_options how = {.metric_of = r->trainer->recipe.metric_of,
+                                               .batch_size = batch_size};
+    assert_done(berth_evaluate(s, r->trainer->model, r->trainer->tape, r->trainer->data, BERTH_DEV, &how));
+}
+
+/* No word is cut off, rows of both sources count once. */
+static void test_windows_of_two_sources(void **state) {
+    struct world *w = *state;
+    struct world_run r;
+    write_dev(w);
+    write_more(w);
+    run_make(&r, w, "unused", WINDOWS, NULL);
+    assert_false(berth_data_source(r.trainer->data, 2)->has[BERTH_TRAIN]);
+    assert_true(berth_data_source(r.trainer->data, 2)->split[BERTH_DEV].rows > 4); /* windows there are */
+    answer_always(r.trainer->model, "intent", "weather");
+    answer_always(r.trainer->model, "slots", "B-city");
+    answer_always(r.trainer->model, "feeling", "good");
+    for (int64_t batch = 1; batch < 40; batch *= 3) {
+        struct berth_scores s;
+        evaluate_run(&r, &s, batch);
+        expect(&s, "intent", "rows", 7);
+        expect(&s, "intent", "accuracy", 3 / 7.0);
+        expect(&s, "slots", "rows", 7);
+        /* every word is a city: 5 + 5 + 5 + 10 and 6 + 14 + 3 words; 5 + 4 cities; entities: 9 and 8 */
+        expect(&s, "slots", "span_precision", 9 / 48.0);
+        expect(&s, "slots", "span_recall", 9 / 17.0);
+        expect(&s, "slots", "word_accuracy", 9 / 48.0);
+        expect(&s, "talk", "frame_accuracy", 0);
+        expect(&s, "more", "frame_accuracy", 0);
+        berth_scores_deinit(&s);
+    }
+    run_free(&r);
+}
+
+/* The same from the outputs of every window, gathered by hand. */
+struct by_hand {
+    int64_t rows, right, words, words_right;
+};
+
+static int64_t largest(const float *values, int64_t n) {
+    int64_t best = 0;
+    for (int64_t k = 1; k < n; k++)
+        if (values[k] > values[best]) best = k;
+    return best;
+}
+
+static void add_by_hand(struct by_hand *t, struct world_run *r, size_t source) {
+    const struct berth_dataset *set = &berth_data_source(r->trainer->data, source)->split[BERTH_DEV];
+    const struct berth_forward_options options = {.training = false};
+    struct berth_tensor *logits[3] = {NULL};
+    struct berth_scan *scan = NULL;
+    double sums[64][8] = {{0}};
+    int32_t gold[64];
+    assert_true(set->source_rows <= 64);
+    assert_done(berth_scan_create(&scan, r->trainer->data, source, BERTH_DEV, 1));
+    for (;;) { /* one window a batch */
+        const struct berth_batch *b = NULL;
+        assert_done(berth_scan_next(scan, &b));
+        if (b == NULL) break;
+        berth_tape_reset(r->trainer->tape, false);
+        assert_done(berth_model_forward(r->trainer->model, r->trainer->tape, b, &options, logits));
+        int64_t row = set->origin[b->source_row[0]], classes = logits[0]->shape[1], tags = logits[1]->shape[1];
+        const float *values = logits[0]->data, *words = logits[1]->data;
+        for (int64_t k = 0; k < classes; k++)
+            sums[row][k] += values[k];
+        gold[row] = b->items[0].label[0];
+        for (int64_t i = 0; i < b->items[1].count; i++) {
+            t->words++;
+            t->words_right += largest(words + i * tags, tags) == b->items[1].label[i];
+        }
+    }
+    berth_scan_free(scan);
+    for (int64_t row = 0; row < set->source_rows; row++) {
+        float mean[8];
+        for (int k = 0; k < 3; k++)
+            mean[k] = (float)sums[row][k]; /* the largest sum is the largest mean */
+        t->rows++;
+        t->right += largest(mean, 3) == gold[row];
+    }
+}
+
+static void test_windows_are_joined(void **state) {
+    struct world *w = *state;
+    struct world_run r;
+    write_dev(w);
+    write_more(w);
+    for (int seed = 1; seed <= 4; seed++) {
+        char setting[32];
+        struct by_hand hand = {0};
+        snprintf(setting, sizeof setting, "seed=%d", seed);
+        run_make(&r, w, "unused", WINDOWS, "tasks.slots.constrained=false", setting, NULL);
+        for (int64_t i = 0; i < r.trainer->model->total; i++) /* answers that differ from window to window */
+            r.trainer->model->values[i] *= 3;
+        add_by_hand(&hand, &r, 0);
+        add_by_hand(&hand, &r, 2);
+        assert_int_equal(hand.rows, 7);
+        assert_int_equal(hand.words, 48);
+        for (int64_t batch = 1; batch < 40; batch *= 3) {
+            struct berth_scores s;
+            evaluate_run(&r, &s, batch);
+            expect(&s, "intent", "accuracy", (double)hand.right / 7);
+            expect(&s, "slots", "word_accuracy", (double)hand.words_right / 48);
+            berth_scores_deinit(&s);
+        }
+        run_free(&r);
+    }
+}
+
+/* limit_eval, and a row too long where that is an error. */
+static void test_limits_and_errors(void **state) {
+    struct world *w = *state;
+    struct world_run r;
+    struct berth_scores s;
+    write_dev(w);
+    write_more(w);
+    run_make(&r, w, "unused", WINDOWS, "data.more.limit_eval=2", "data.talk.limit_eval=3", NULL);
+    evaluate_run(&r, &s, 4);
+    expect(&s, "intent", "rows", 5);
+    expect(&s, "slots", "rows", 5);
+    berth_scores_deinit(&s);
+    run_free(&r);
+    struct berth_trainer *t = NULL;
+    struct berth_config *c = world_config(w, "output=unused", "model.max_length=8", "data.talk.dev=dev",
+                                          "data.talk.overflow=error", NULL);
+    assert_int_equal(berth_trainer_create(&t, c, NULL), BERTH_E_FORMAT);
+    assert_text_has(berth_error_text(), "talk/seq.in:4: found a row of 9 tokens, expected at most 8");
+    assert_null(t);
+    berth_config_free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frame_accuracy), cmocka_unit_test(test_perplexity),
         cmocka_unit_test(test_known_answers),  cmocka_unit_test(test_spans_with_cut_words),
         cmocka_unit_test(test_own_metric),
+        cmocka_unit_test(test_known_answers),      cmocka_unit_test(test_spans_with_cut_words),
+        cmocka_unit_test(test_own_metric),         cmocka_unit_test(test_windows_of_two_sources),
+        cmocka_unit_test(test_windows_are_joined), cmocka_unit_test(test_limits_and_errors),
     };
     return cmocka_run_group_tests_name("evaluate", tests, world_setup, world_teardown);
 }

@@ -136,6 +136,8 @@ static void test_metrics_lines(void **state) {
         memcpy(p, "secon\":1,", 9);
     for (char *p = text; (p = strstr(p, "utilisation\":,")) != NULL;)
         memcpy(p, "utilisatio\":1,", 14);
+    for (char *p = text; (p = strstr(p, "input_wait\":,")) != NULL;)
+        memcpy(p, "input_wai\":1,", 13);
     for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
         struct berth_json *j = NULL;
         const char *type = NULL;
@@ -147,6 +149,7 @@ static void test_metrics_lines(void **state) {
             assert_true(number > 0);
             assert_done(berth_json_number(&number, j, "tasks.slots.weight"));
             assert_true(number == 1);
+            assert_true(berth_json_has(j, "input_wai"));
             assert_done(berth_json_number(&number, j, "grad_norm"));
             steps++;
         } else {
