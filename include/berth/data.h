@@ -153,6 +153,7 @@ struct berth_feeder_unit {
     int64_t draws;  /* an epoch */
     double share;   /* of all draws */
     double repeats; /* draws / rows */
+    double altered; /* share of its draws that data.*.augment alters, on average */
 };
 size_t berth_feeder_unit_count(const struct berth_feeder *f);
 struct berth_feeder_unit berth_feeder_unit(const struct berth_feeder *f, size_t index);

@@ -170,9 +170,14 @@ static uint64_t row_key(const struct augmenter *a, const struct row_draw *draw) 
            berth_random_u32(a->seed, BERTH_PURPOSE_AUGMENT, ~stream, position);
 }
 
+double augment_share(const struct augment_options *o, bool repeats_altered, bool again) {
+    if (!o->on) return 0;
+    if (repeats_altered && again) return 1;
+    return o->share_given ? o->share : repeats_altered ? 0 : 1;
+}
+
 static bool is_wanted(const struct augment_options *o, const struct row_draw *draw, uint64_t key) {
-    double share = o->share_given ? o->share : draw->repeats_altered ? 0 : 1;
-    if (draw->repeats_altered && draw->occurrence > 0) share = 1;
+    double share = augment_share(o, draw->repeats_altered, draw->occurrence > 0);
     return berth_random_unit(key, BERTH_PURPOSE_AUGMENT, STREAM_SHARE, 0) < share;
 }
 

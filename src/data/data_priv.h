@@ -282,6 +282,10 @@ berth_status augment_continues(uint8_t **out, const struct berth_tokenizer *t) B
 berth_status augmenter_create(struct augmenter **out, const struct berth_data *d, uint64_t seed) BERTH_CHECKED;
 void augmenter_free(struct augmenter *a);
 
+/* With which probability a draw is altered: with `more: augmentation` or not, of a row that came before in the epoch or
+ * not. */
+double augment_share(const struct augment_options *o, bool repeats_altered, bool again);
+
 struct fed_row { /* a row that is not the pack's; borrowed from an augment_row until its next one */
     const int32_t *tokens;
     const uint8_t *segments;

@@ -145,6 +145,23 @@ size_t berth_feeder_unit_count(const struct berth_feeder *f) {
     return f->sampler.unit_count;
 }
 
+/* On average over the unit's draws, its sources by their rows. */
+static double altered_share(const struct sampler *s, const struct unit *u) {
+    double sum = 0, rows = 0;
+    double again = u->draws > u->rows ? 1 - (double)u->rows / (double)u->draws : 0;
+    for (size_t i = 0; i < s->data->source_count; i++) {
+        const struct data_source *source = &s->data->sources[i];
+        bool own = u->task < 0 ? source->name == u->name : data_task_of(s->data, (size_t)u->task, i) != NULL;
+        if (!own || !source->view.has[BERTH_TRAIN]) continue;
+        bool altered = u->task < 0 ? s->source_altered[i] : s->task_altered[u->task];
+        double n = (double)source->view.split[BERTH_TRAIN].rows;
+        sum += n * (again * augment_share(&source->augment, altered, true) +
+                    (1 - again) * augment_share(&source->augment, altered, false));
+        rows += n;
+    }
+    return rows > 0 ? sum / rows : 0;
+}
+
 struct berth_feeder_unit berth_feeder_unit(const struct berth_feeder *f, size_t index) {
     BERTH_ASSERT(index < f->sampler.unit_count);
     const struct unit *u = &f->sampler.units[index];
@@ -153,7 +170,8 @@ struct berth_feeder_unit berth_feeder_unit(const struct berth_feeder *f, size_t 
                                       .rows = u->rows,
                                       .draws = u->draws,
                                       .share = (double)u->draws / (double)f->sampler.draw_count,
-                                      .repeats = (double)u->draws / (double)u->rows};
+                                      .repeats = (double)u->draws / (double)u->rows,
+                                      .altered = altered_share(&f->sampler, u)};
 }
 
 struct berth_feeder_task berth_feeder_task(const struct berth_feeder *f, size_t task) {

@@ -56,9 +56,11 @@ static void add_draws(struct berth_str *s, const struct berth_feeder *feeder, do
                    "share", "times a row", "in the stage");
     for (size_t i = 0; i < berth_feeder_unit_count(feeder); i++) {
         const struct berth_feeder_unit u = berth_feeder_unit(feeder, i);
-        berth_str_addf(s, "%-*s  %-6s  %10lld  %10lld  %7.3f  %11.3g  %12.3g\n", width, u.name,
+        berth_str_addf(s, "%-*s  %-6s  %10lld  %10lld  %7.3f  %11.3g  %12.3g", width, u.name,
                        u.is_task ? "task" : "source", (long long)u.rows, (long long)u.draws, u.share, u.repeats,
                        u.repeats * epochs);
+        if (u.altered > 0) berth_str_addf(s, "  %.1f %% altered", 100 * u.altered);
+        berth_str_add(s, "\n");
     }
 }
 

@@ -2,6 +2,7 @@
  * with their word; what is altered, and how, depends on (seed, epoch, row, occurrence) alone. */
 #include "data/support_data.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "berth/tags.h"
@@ -356,6 +357,7 @@ static void repeats_are_altered(void **state) {
         struct berth_data *d = open_with(&w, "bio", "mask: 1", sampling);
         struct berth_feeder *f =
             feeder_of(d, (struct berth_feeder_options){.synchronous = true, .tasks = only});
+        assert_true(fabs(berth_feeder_unit(f, 0).altered - 1.5 / 2.5) < 0.01); /* what the plan prints */
         for (int64_t epoch = 0; epoch < 5; epoch++) {
             count_draws(d, f, epoch, own, altered);
             for (int row = 0; row < ROWS; row++) {
