@@ -131,6 +131,7 @@ data.NAME.overflow
 data.NAME.stride
 data.NAME.augment.share
 data.NAME.augment.entity
+data.NAME.augment.replace
 data.NAME.augment.delete
 data.NAME.augment.swap
 data.NAME.augment.mask

@@ -145,13 +145,16 @@ const struct berth_key berth_config_keys[] = {
     {.path = "data.*.stride", .type = BERTH_KEY_INT, .min = 0, .max = 32766, .default_value = "16", .unit = "tokens",
      .help = "How many tokens a window shares with the one before it."},
     SECTION("data.*.augment", "Training rows altered anew whenever they are drawn, tags with them, by one or more of the "
-            "operations below: entity, delete, swap, mask, in this order. Never dev and test rows."),
+            "operations below: entity, replace, delete, swap, mask, in this order. Never dev and test rows."),
     {.path = "data.*.augment.share", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .unit = "share",
      .help = "Of the draws of its training rows those that are altered. Without it all are; with "
              "sampling.units.*.more: augmentation only a row's second and later draws of an epoch, which always are."},
     {.path = "data.*.augment.entity", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .default_value = "0",
      .unit = "probability",
      .help = "An entity is replaced by another of its type from the training rows, with its tags."},
+    {.path = "data.*.augment.replace", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .default_value = "0",
+     .unit = "probability",
+     .help = "A word is replaced by another one of the training rows that has the same tag."},
     {.path = "data.*.augment.delete", .type = BERTH_KEY_NUMBER, .min = 0, .max = 1, .default_value = "0",
      .unit = "probability",
      .help = "A word is left out. One word of a text always stays; what is left of an entity is tagged as one."},

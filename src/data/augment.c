@@ -13,8 +13,8 @@
 #include <string.h>
 
 /* In this order, so that what was masked stays in place. */
-static const struct augment_op *const OPS[AUGMENT_OPS] = {&augment_entity, &augment_delete, &augment_swap,
-                                                          &augment_mask};
+static const struct augment_op *const OPS[AUGMENT_OPS] = {&augment_entity, &augment_replace, &augment_delete,
+                                                          &augment_swap, &augment_mask};
 enum { STREAM_SHARE = 0 }; /* no operation's */
 
 /* Whether the source has what the operation needs. */
@@ -28,9 +28,9 @@ static berth_status check_op(const struct augment_op *op, const struct source_sp
     if (op->needs_mask && berth_tokenizer_special(t).mask < 0)
         return berth_config_fail(spec->config, key,
                                  "masking needs the token [MASK], which the vocabulary lacks");
-    if (op->needs_donors && !tags)
-        return berth_config_fail(
-            spec->config, key, "no tagging task reads source '%s': it has no entities to replace", spec->name);
+    if (op->prepare && !tags)
+        return berth_config_fail(spec->config, key, "no tagging task reads source '%s': its words have no tags",
+                                 spec->name);
     return BERTH_OK;
 }
 
@@ -91,11 +91,8 @@ static berth_status init_source(struct augmenter *a, size_t index) {
     struct augment_source *s = &a->sources[index];
     const struct data_source *source = &a->data->sources[index];
     berth_status status = BERTH_OK;
-    bool donors = false;
     s->on = source->augment.on && source->view.has[BERTH_TRAIN];
     if (!s->on) return BERTH_OK;
-    for (size_t i = 0; i < AUGMENT_OPS; i++)
-        donors = donors || (OPS[i]->needs_donors && source->augment.probability[i] > 0);
     BERTH_TRY(berth_calloc(&s->taggings, a->data->task_count, sizeof *s->taggings));
     for (size_t t = 0; t < a->data->task_count; t++) {
         if (a->data->tasks[t].task.kind != BERTH_TASK_TAGGING || !data_task_of(a->data, t, index)) continue;
@@ -104,8 +101,10 @@ static berth_status init_source(struct augmenter *a, size_t index) {
     const struct row_draw draw = {.source = index, .split = BERTH_TRAIN};
     struct augment_row r = {
         .augmenter = a, .source = s, .set = &source->view.split[BERTH_TRAIN], .draw = &draw};
-    for (size_t k = 0; donors && status == BERTH_OK && k < s->tagging_count; k++)
-        status = augment_find_donors(&r, &s->taggings[k], k);
+    for (size_t i = 0; i < AUGMENT_OPS; i++)
+        for (size_t k = 0; status == BERTH_OK && k < s->tagging_count; k++)
+            if (OPS[i]->prepare && source->augment.probability[i] > 0)
+                status = OPS[i]->prepare(&r, &s->taggings[k], k);
     row_deinit(&r);
     return status;
 }
@@ -151,6 +150,20 @@ double augment_unit(const struct augment_row *r, const struct augment_op *op, ui
 uint64_t augment_below(const struct augment_row *r, const struct augment_op *op, uint64_t position,
                        uint64_t bound) {
     return berth_random_below(r->key, BERTH_PURPOSE_AUGMENT, op->stream, position, bound);
+}
+
+berth_status augment_keep_donor(const struct augment_row *r, struct augment_donors *d,
+                                const struct augment_donor *donor, size_t most, uint64_t key) {
+    uint64_t at = d->seen++;
+    if (at < most) {
+        BERTH_TRY(berth_grow(&d->list, &d->capacity, d->kept + 1, sizeof *d->list));
+        d->list[d->kept++] = *donor;
+        return BERTH_OK;
+    }
+    uint32_t stream = r->augmenter->data->sources[r->draw->source].stream;
+    at = berth_random_below(r->augmenter->seed ^ key, BERTH_PURPOSE_AUGMENT, stream, 1ull << 63 | at, at + 1);
+    if (at < most) d->list[at] = *donor;
+    return BERTH_OK;
 }
 
 void augment_take_other(struct augment_row *r, size_t count) {

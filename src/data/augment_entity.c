@@ -9,29 +9,6 @@
 
 enum { DONORS = 65536, STREAM = 4 };
 
-/* Whether the row's last word may be a part of one: the end of it was cut off or lies in the next window. */
-static bool is_open(const struct berth_dataset *set, int64_t row) {
-    int64_t first = set->word_offset[row], end = set->word_offset[row + 1];
-    if (set->origin && row + 1 < set->rows && set->origin[row + 1] == set->origin[row]) return true;
-    return end > first && set->word_token[end - 1] < 0;
-}
-
-static berth_status keep_donor(struct augment_row *r, struct augment_tagging *t, int32_t type,
-                               const struct augment_donor *donor) {
-    struct augment_donors *d = &t->donors[type];
-    uint64_t at = d->seen++;
-    if (at < DONORS) {
-        BERTH_TRY(berth_grow(&d->list, &d->capacity, d->kept + 1, sizeof *d->list));
-        d->list[d->kept++] = *donor;
-        return BERTH_OK;
-    }
-    uint32_t stream = r->augmenter->data->sources[r->draw->source].stream + (uint32_t)t->task * 0x9E3779B9u;
-    at = berth_random_below(r->augmenter->seed, BERTH_PURPOSE_AUGMENT, stream,
-                            1ull << 63 | (uint64_t)type << 44 | at, at + 1);
-    if (at < DONORS) d->list[at] = *donor;
-    return BERTH_OK;
-}
-
 static berth_status find_in_row(struct augment_row *r, struct augment_tagging *t, size_t tagging, int64_t row) {
     const struct berth_dataset *set = r->set;
     int64_t first = set->word_offset[row], words = set->word_offset[row + 1] - first, last = -1;
@@ -44,16 +21,18 @@ static berth_status find_in_row(struct augment_row *r, struct augment_tagging *t
         bool whole = true;
         for (end = w; end < words && r->entity_of[end] == entity; end++)
             whole = whole && set->word_token[first + end] >= 0;
-        if (entity < 0 || !whole || (end - 1 >= last && is_open(set, row))) continue;
+        if (entity < 0 || !whole || (end - 1 >= last && augment_is_open(set, row))) continue;
         const struct augment_donor donor = {.row = row, .word = (int32_t)w, .count = (int32_t)(end - w)};
-        BERTH_TRY(keep_donor(r, t, r->entities[entity].type, &donor));
+        int32_t type = r->entities[entity].type;
+        BERTH_TRY(augment_keep_donor(r, &t->entities[type], &donor, DONORS,
+                                     (uint64_t)STREAM << 56 | (uint64_t)tagging << 32 | (uint64_t)type));
     }
     return BERTH_OK;
 }
 
-berth_status augment_find_donors(struct augment_row *r, struct augment_tagging *t, size_t tagging) {
+static berth_status prepare(struct augment_row *r, struct augment_tagging *t, size_t tagging) {
     if (t->types.count == 0) return BERTH_OK;
-    BERTH_TRY(berth_calloc(&t->donors, t->types.count, sizeof *t->donors));
+    BERTH_TRY(berth_calloc(&t->entities, t->types.count, sizeof *t->entities));
     for (int64_t row = 0; row < r->set->rows; row++)
         BERTH_TRY(find_in_row(r, t, tagging, row));
     return BERTH_OK;
@@ -82,7 +61,7 @@ static berth_status replace(struct augment_row *r, const struct augment_op *self
         end = at + 1;
         const struct augment_donors *donors = NULL;
         if (tags && tags[tagging].entity >= 0 && stands_whole(r, at, tagging, &end))
-            donors = &t->donors[r->entities[tags[tagging].entity].type];
+            donors = &t->entities[r->entities[tags[tagging].entity].type];
         if (donors && donors->kept > 0 && augment_unit(r, self, position) < probability) {
             const struct augment_donor *from =
                 &donors->list[augment_below(r, self, position + 1, donors->kept)];
@@ -100,9 +79,9 @@ static berth_status replace(struct augment_row *r, const struct augment_op *self
 
 static berth_status apply(struct augment_row *r, const struct augment_op *self, double probability) {
     for (size_t k = 0; k < r->source->tagging_count; k++)
-        if (r->source->taggings[k].donors) BERTH_TRY(replace(r, self, probability, k));
+        if (r->source->taggings[k].entities) BERTH_TRY(replace(r, self, probability, k));
     return BERTH_OK;
 }
 
 const struct augment_op augment_entity = {
-    .name = "entity", .stream = STREAM, .needs_donors = true, .apply = apply};
+    .name = "entity", .stream = STREAM, .prepare = prepare, .apply = apply};

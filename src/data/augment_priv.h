@@ -32,8 +32,9 @@ struct augment_tagging { /* a tagging task that reads the source */
     enum berth_tag_scheme scheme;
     const struct berth_labels *labels;
     struct berth_labels types;
-    int32_t (*of_type)[TAG_KINDS]; /* [types] the label of each kind; -1: the task has none */
-    struct augment_donors *donors; /* [types]; NULL: nobody asks for them */
+    int32_t (*of_type)[TAG_KINDS];   /* [types] the label of each kind; -1: the task has none */
+    struct augment_donors *entities; /* [types]; NULL: nobody asks for them */
+    struct augment_donors *words;    /* [labels]; NULL: nobody asks for them */
 };
 
 struct augment_source {
@@ -104,6 +105,11 @@ berth_status augment_store(struct augment_row *r) BERTH_CHECKED;
 /* Puts the donor's words, with their tags, behind the first `at` words of r->other. */
 berth_status augment_copy_words(struct augment_row *r, size_t at,
                                 const struct augment_donor *from) BERTH_CHECKED;
+/* Gives a word the tokens of a word of another row. */
+berth_status augment_copy_tokens(struct augment_row *r, struct augment_word *word, int64_t row,
+                                 int64_t from) BERTH_CHECKED;
+/* Whether a row's last word may be a part of one: the end of it was cut off or lies in the next window. */
+bool augment_is_open(const struct berth_dataset *set, int64_t row);
 static inline struct augment_tag *augment_tags_of(const struct augment_row *r, size_t word) {
     return r->words[word].tags < 0 ? NULL : r->tags + r->words[word].tags;
 }
@@ -123,22 +129,23 @@ int64_t augment_labelled(const struct augment_row *r, size_t tagging);
 
 /* ---- operations */
 struct augment_op {
-    const char *name;  /* the key data.*.augment.NAME: with which probability */
-    uint32_t stream;   /* of its draws; never that of another */
-    bool needs_mask;   /* the token [MASK] */
-    bool needs_donors; /* entities of the training rows */
+    const char *name; /* the key data.*.augment.NAME: with which probability */
+    uint32_t stream;  /* of its draws; never that of another */
+    bool needs_mask;  /* the token [MASK] */
+    /* Gathers what it takes from the training rows of a tagging task; NULL: it works without tags. */
+    berth_status (*prepare)(struct augment_row *r, struct augment_tagging *t, size_t tagging);
     berth_status (*apply)(struct augment_row *r, const struct augment_op *self, double probability);
 };
-extern const struct augment_op augment_entity, augment_delete, augment_swap, augment_mask;
+extern const struct augment_op augment_entity, augment_replace, augment_delete, augment_swap, augment_mask;
 /* Draws of the row: the position is the operation's own to choose. */
 double augment_unit(const struct augment_row *r, const struct augment_op *op, uint64_t position);
 uint64_t augment_below(const struct augment_row *r, const struct augment_op *op, uint64_t position,
                        uint64_t bound);
 /* r->words = the first `count` of r->other. */
 void augment_take_other(struct augment_row *r, size_t count);
-/* augment_entity.c: the donors of a tagging task, from all training rows; at most 65,536 a type, drawn evenly.
- */
-berth_status augment_find_donors(struct augment_row *r, struct augment_tagging *t,
-                                 size_t tagging) BERTH_CHECKED;
+/* Keeps `most` of all donors offered to d, each with the same chance (reservoir sampling, Vitter's algorithm
+ * R), so that memory does not grow with the rows. key: of d alone. */
+berth_status augment_keep_donor(const struct augment_row *r, struct augment_donors *d,
+                                const struct augment_donor *donor, size_t most, uint64_t key) BERTH_CHECKED;
 
 #endif /* BERTH_AUGMENT_PRIV_H */

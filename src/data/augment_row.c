@@ -113,25 +113,39 @@ berth_status augment_load(struct augment_row *r) {
     return BERTH_OK;
 }
 
-berth_status augment_copy_words(struct augment_row *r, size_t at, const struct augment_donor *from) {
+bool augment_is_open(const struct berth_dataset *set, int64_t row) {
+    int64_t first = set->word_offset[row], end = set->word_offset[row + 1];
+    if (set->origin && row + 1 < set->rows && set->origin[row + 1] == set->origin[row]) return true;
+    return end > first && set->word_token[end - 1] < 0;
+}
+
+/* Behind the last token of a row's text, from the row's start. */
+static int64_t text_end(const struct berth_dataset *set, int64_t row) {
+    int64_t start = set->offset[row], end = set->offset[row + 1];
+    int64_t pair = set->pair_at ? set->pair_at[row] : 0,
+            negative = set->negative_at ? set->negative_at[row] : 0;
+    if (pair > 0 || negative > 0) end = start + (pair > 0 ? pair : negative);
+    while (end > start && set->segments[end - 1] == 1)
+        end--;
+    return end - 1 - start;
+}
+
+berth_status augment_copy_tokens(struct augment_row *r, struct augment_word *word, int64_t row, int64_t from) {
     const struct berth_dataset *set = r->set;
-    int64_t first = set->word_offset[from->row] + from->word, start = set->offset[from->row];
-    int64_t text_end = set->offset[from->row + 1];
+    int64_t at = set->word_offset[row] + from, token = set->word_token[at];
+    int64_t count = word_end(set, row, at, text_end(set, row)) - token;
+    word->count = (int32_t)count;
+    return add_tokens(r, set->tokens + set->offset[row] + token, count, &word->first);
+}
+
+berth_status augment_copy_words(struct augment_row *r, size_t at, const struct augment_donor *from) {
     size_t base = 0, taggings = r->source->tagging_count;
-    int64_t pair = set->pair_at ? set->pair_at[from->row] : 0,
-            negative = set->negative_at ? set->negative_at[from->row] : 0;
-    if (pair > 0 || negative > 0) text_end = start + (pair > 0 ? pair : negative);
-    while (text_end > start && set->segments[text_end - 1] == 1)
-        text_end--;
     BERTH_TRY(load_tags(r, from->row, &base));
     BERTH_TRY(berth_grow(&r->other, &r->other_capacity, at + (size_t)from->count, sizeof *r->other));
     for (int32_t i = 0; i < from->count; i++) {
-        int64_t token = set->word_token[first + i];
-        int64_t next = word_end(set, from->row, first + i, text_end - 1 - start);
         struct augment_word *word = &r->other[at + (size_t)i];
-        *word = (struct augment_word){.count = (int32_t)(next - token),
-                                      .tags = (int32_t)(base + (size_t)(from->word + i) * taggings)};
-        BERTH_TRY(add_tokens(r, set->tokens + start + token, next - token, &word->first));
+        *word = (struct augment_word){.tags = (int32_t)(base + (size_t)(from->word + i) * taggings)};
+        BERTH_TRY(augment_copy_tokens(r, word, from->row, from->word + i));
     }
     return BERTH_OK;
 }

@@ -35,10 +35,15 @@ berth_status augment_tagging_init(struct augment_tagging *t, const struct berth_
     return BERTH_OK;
 }
 
+static void donors_free(struct augment_donors *donors, size_t count) {
+    for (size_t k = 0; donors && k < count; k++)
+        free(donors[k].list);
+    free(donors);
+}
+
 void augment_tagging_deinit(struct augment_tagging *t) {
-    for (size_t k = 0; t->donors && k < t->types.count; k++)
-        free(t->donors[k].list);
-    free(t->donors);
+    donors_free(t->entities, t->types.count);
+    donors_free(t->words, t->labels ? t->labels->count : 0);
     free(t->of_type);
     berth_labels_deinit(&t->types);
 }

@@ -267,7 +267,7 @@ berth_status batcher_add_row(struct berth_batch *b, const struct berth_data *d, 
 
 /* ---- augment.c: rows altered */
 
-enum { AUGMENT_OPS = 4 };
+enum { AUGMENT_OPS = 5 };
 struct augment_options { /* data.NAME.augment */
     bool on;
     bool share_given;
