@@ -155,6 +155,8 @@ struct berth_feeder_unit {
     double repeats; /* draws / rows */
     double altered; /* share of its draws that data.*.augment alters, on average */
 };
+/* The operations of data.*.augment in their order; NULL behind the last. */
+const char *berth_augmentation_name(size_t index);
 size_t berth_feeder_unit_count(const struct berth_feeder *f);
 struct berth_feeder_unit berth_feeder_unit(const struct berth_feeder *f, size_t index);
 struct berth_feeder_task {

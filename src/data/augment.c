@@ -63,6 +63,10 @@ berth_status augment_continues(uint8_t **out, const struct berth_tokenizer *t) {
     return BERTH_OK;
 }
 
+const char *berth_augmentation_name(size_t index) {
+    return index < AUGMENT_OPS ? OPS[index]->name : NULL;
+}
+
 /* ---- the augmenter */
 
 static void row_deinit(struct augment_row *r) {

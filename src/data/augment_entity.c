@@ -31,6 +31,16 @@ static berth_status find_in_row(struct augment_row *r, struct augment_tagging *t
 }
 
 static berth_status prepare(struct augment_row *r, struct augment_tagging *t, size_t tagging) {
+    bool any = false;
+    for (size_t k = 0; k < r->source->tagging_count; k++)
+        any = any || r->source->taggings[k].types.count > 0;
+    if (!any)
+        BERTH_FAIL(
+            BERTH_E_USAGE,
+            "data.%s.augment.entity: the tags of source '%s' mark no entities (scheme plain): there is none to "
+            "replace",
+            r->augmenter->data->sources[r->draw->source].name,
+            r->augmenter->data->sources[r->draw->source].name);
     if (t->types.count == 0) return BERTH_OK;
     BERTH_TRY(berth_calloc(&t->entities, t->types.count, sizeof *t->entities));
     for (int64_t row = 0; row < r->set->rows; row++)

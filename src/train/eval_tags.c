@@ -111,7 +111,7 @@ static berth_status count_row(struct eval_task *t, const struct eval_source *sou
     const struct berth_labels *labels = &head->task.labels;
     const int64_t begin = set->word_offset[first], words = set->word_offset[last + 1] - begin;
     const int64_t row = source->row_base + (set->origin != NULL ? set->origin[first] : first);
-    const bool closes = head->task.scheme == BERTH_TAGS_BIOES || head->task.scheme == BERTH_TAGS_BILOU;
+    const bool closes = t->scheme == BERTH_TAGS_BIOES || t->scheme == BERTH_TAGS_BILOU;
     bool any = false, right = true;
     for (int64_t w = 0; w < words; w++) {
         const int32_t label = set->labels[t->head][begin + w], said = t->words[source->word_base + begin + w];

@@ -154,6 +154,7 @@ static berth_status begin_task(struct evaluator *e, size_t task, const char *met
     t->head = (int)task;
     t->metric = metric;
     t->tune = tune;
+    t->scheme = berth_data_task(e->data, task)->scheme;
     t->source_count = berth_data_source_count(e->data);
     berth_answers_init(&t->answers);
     berth_str_init(&t->details);

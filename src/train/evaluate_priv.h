@@ -34,6 +34,7 @@ struct eval_task { /* one task on one split, over all its sources */
     struct berth_model *model;    /* borrowed */
     int head;
     const char *metric; /* its own */
+    enum berth_tag_scheme scheme; /* of the gold tags, whether decoding keeps to it or not */
     bool tune;          /* thresholds are to be chosen by these rows, and set in the model */
     struct eval_source *sources; /* [sources of the data] */
     size_t source_count;

@@ -67,7 +67,6 @@ static void add_draws(struct berth_str *s, const struct berth_feeder *feeder, do
 /* Which of a source's draws are altered, and how. */
 static void add_augmentation(struct berth_str *s, const struct berth_config *c,
                              const struct berth_feeder *feeder, const char *source) {
-    static const char *const ops[] = {"entity", "delete", "swap", "mask"};
     bool repeats_only = false;
     const char *separator = ": ";
     if (!berth_config_has_f(c, "data.%s.augment", source)) return;
@@ -81,10 +80,10 @@ static void add_augmentation(struct berth_str *s, const struct berth_config *c,
         berth_str_addf(s, "%.3g of its draws", berth_config_number_f(c, "data.%s.augment.share", source));
     else
         berth_str_add(s, repeats_only ? "a row's second and later draws of an epoch" : "all of its draws");
-    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
-        double p = berth_config_number_f(c, "data.%s.augment.%s", source, ops[i]);
+    for (size_t i = 0; berth_augmentation_name(i) != NULL; i++) {
+        double p = berth_config_number_f(c, "data.%s.augment.%s", source, berth_augmentation_name(i));
         if (p <= 0) continue;
-        berth_str_addf(s, "%s%s %g", separator, ops[i], p);
+        berth_str_addf(s, "%s%s %g", separator, berth_augmentation_name(i), p);
         separator = ", ";
     }
     berth_str_add(s, "\n");

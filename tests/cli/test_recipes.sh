@@ -38,6 +38,8 @@ plan demo_search '^search +contrastive .* 2000 ' '^alike +similarity .* 2000 '
 ! grep -q '^berth: ' "$err" || fail "heads without values of their own are taken for frozen: $(cat "$err")"
 plan demo_adapt "== stage 1 of 2: 'adapt'; trains words" "== stage 2 of 2: 'tune'; trains intent, entities" '^few +train +300 '
 plan demo_crf '^entities +tagging +27 +4000 '
+plan demo_few '^(intent|entities|sentiment) .* 60 ' 'altered of source assistant: 0.7 of its draws: entity 0.5, delete 0.1, swap 0.05'
+plan demo_sampling '^reviews +source +600 +4000 +0.500 .* 85.0 % altered' "altered of source reviews: a row's second and later draws"
 
 say "the table"
 for file in "$configs"/*.yaml; do

@@ -190,7 +190,7 @@ static void operations_do_what_they_say(void **state) {
     struct seen t = run_with(&w, "bio", "delete: 0.2", "");
     assert_int_equal(t.sequences, ROWS);
     assert_int_equal(t.altered, t.shorter);
-    assert_true(t.altered > 30 && t.altered < 55);             /* rows of 1 word stay */
+    assert_true(t.altered > 30 && t.altered < 55); /* rows of 1 word stay */
     assert_true(t.words > 291 * 0.75 && t.words < 291 * 0.88);
     t = run_with(&w, "bio", "delete: 1", "");
     assert_int_equal(t.words, ROWS); /* one word of each row stays */
@@ -532,6 +532,14 @@ static void mistakes_are_told(void **state) {
         berth_error_text(),
         "sampling.units.p.more: found 'augmentation', but nothing says how rows of source 'p' are "
         "altered: give data.p.augment");
+    berth_data_free(d);
+    world_put(&w, "p.tsv", "a\tb\nab cd\tNOUN VERB\nbc\tNOUN\n");
+    d = world_open(&w, "data: {p: {format: tsv, text: a, train: p.tsv, augment: {entity: 0.1}}}\n"
+                       "tasks: {c: {type: tagging, source: p, label: b}}\n");
+    assert_int_equal(berth_feeder_create(&f, d, &o), BERTH_E_USAGE);
+    assert_string_equal(berth_error_text(),
+                        "data.p.augment.entity: the tags of source 'p' mark no entities (scheme "
+                        "plain): there is none to replace");
     berth_data_free(d);
     world_remove(&w);
 }

@@ -224,6 +224,26 @@ static void test_perplexity(void **state) {
     run_free(&r);
 }
 
+/* The strict count reads the tags as the rows have them, though decoding is free. */
+static void test_strict_scheme(void **state) {
+    struct world *w = *state;
+    struct world_run r;
+    struct berth_scores s;
+    write_dev(w);
+    run_make(&r, w, "unused", "data.talk.dev=dev", "tasks.slots.scheme=bio", "tasks.slots.convert_to=bioes",
+             "tasks.slots.constrained=false", NULL);
+    answer_always(r.trainer->model, "intent", "weather");
+    answer_always(r.trainer->model, "slots", "S-city");
+    answer_always(r.trainer->model, "feeling", "good");
+    berth_scores_init(&s);
+    const struct berth_evaluate_options how = {.metric_of = r.trainer->recipe.metric_of, .batch_size = 4};
+    assert_done(berth_evaluate(&s, r.trainer->model, r.trainer->tape, r.trainer->data, BERTH_DEV, &how));
+    expect(&s, "slots", "span_f1", 2 * 5 / (25 + 9.0)); /* 25 words, five of nine entities are cities */
+    expect(&s, "slots", "strict_span_f1", 2 * 5 / (25 + 8.0)); /* what training never saw is no whole entity */
+    berth_scores_deinit(&s);
+    run_free(&r);
+}
+
 /* ---- rows that are longer than max_length, as windows; a source that only evaluates */
 
 #define WINDOWS                                                                                                \
@@ -376,12 +396,11 @@ static void test_limits_and_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frame_accuracy), cmocka_unit_test(test_perplexity),
-        cmocka_unit_test(test_known_answers),  cmocka_unit_test(test_spans_with_cut_words),
-        cmocka_unit_test(test_own_metric),
-        cmocka_unit_test(test_known_answers),      cmocka_unit_test(test_spans_with_cut_words),
-        cmocka_unit_test(test_own_metric),         cmocka_unit_test(test_windows_of_two_sources),
-        cmocka_unit_test(test_windows_are_joined), cmocka_unit_test(test_limits_and_errors),
+        cmocka_unit_test(test_known_answers),          cmocka_unit_test(test_spans_with_cut_words),
+        cmocka_unit_test(test_own_metric),             cmocka_unit_test(test_frame_accuracy),
+        cmocka_unit_test(test_perplexity),             cmocka_unit_test(test_strict_scheme),
+        cmocka_unit_test(test_windows_of_two_sources), cmocka_unit_test(test_windows_are_joined),
+        cmocka_unit_test(test_limits_and_errors),
     };
     return cmocka_run_group_tests_name("evaluate", tests, world_setup, world_teardown);
 }
