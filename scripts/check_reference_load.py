@@ -10,7 +10,8 @@ writes them again: loaded with those classes they must give the logits that the 
     scripts/check_reference_load.py BUILD FOLDER     FOLDER (real weights) as berth and as the reference load it:
                                                      embeddings of three sentences, mean pooling, by `berth embed`;
                                                      then what `berth convert` makes of it (f32, f16, bf16; for
-                                                     sentence-transformers with each pooling), loaded by those libraries
+                                                     sentence-transformers with each pooling), loaded by those libraries;
+                                                     and `berth embed` by the folder's own modules.json
 """
 import json
 import os
@@ -129,10 +130,10 @@ def check_folder(build, folder):
     assert relative < 1e-5
 
 
-def embed(build, folder, *arguments):
-    """The embeddings of SENTENCES by `berth embed`."""
+def embed(build, folder, *arguments, texts=SENTENCES):
+    """Embeddings by `berth embed`."""
     result = subprocess.run([os.path.join(build, "berth"), "embed", folder, "-", *arguments], check=True,
-                            capture_output=True, text=True, input="\n".join(SENTENCES) + "\n")
+                            capture_output=True, text=True, input="\n".join(texts) + "\n")
     return np.array([[float(x) for x in line.split("\t")] for line in result.stdout.splitlines()])
 
 
@@ -166,6 +167,20 @@ def check_converted(build, folder):
                 assert relative < 1e-5
 
 
+def check_sentences(build, folder):
+    """A folder with modules.json: `berth embed` alone gives what sentence-transformers gives, its length too."""
+    import sentence_transformers
+    if not os.path.exists(os.path.join(folder, "modules.json")):
+        return
+    model = sentence_transformers.SentenceTransformer(folder, device="cpu").eval()
+    long = " ".join(["The committee will publish its report on the regional timetable next Thursday."] * 40)
+    theirs = torch.tensor(model.encode(SENTENCES + [long]))
+    ours = embed(build, folder, texts=SENTENCES + [long])
+    relative, largest = difference(theirs, ours)
+    print(f"embed by modules.json, {model.max_seq_length} tokens at most      relative {relative:.2g}  largest {largest:.2g}")
+    assert relative < 1e-5
+
+
 def main():
     print(f"transformers {transformers.__version__}, torch {torch.__version__}")
     transformers.logging.set_verbosity_error()
@@ -176,6 +191,7 @@ def main():
     elif len(sys.argv) == 3:
         check_folder(sys.argv[1], sys.argv[2])
         check_converted(sys.argv[1], sys.argv[2])
+        check_sentences(sys.argv[1], sys.argv[2])
     else:
         sys.exit(__doc__)
 

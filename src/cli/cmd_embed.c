@@ -106,12 +106,35 @@ static berth_status read_options(struct embedder *e, const struct cli_args *args
     return BERTH_OK;
 }
 
+/* Without --pooling: as the files of sentence-transformers in the folder say, where it has them. */
+static berth_status take_settings(struct embedder *e, const struct cli_args *args) {
+    struct berth_sentence_settings s;
+    char *folder = NULL;
+    if (cli_value(args, "pooling") != NULL) return BERTH_OK;
+    BERTH_TRY(cli_model_folder(&folder, args->positional[0]));
+    berth_status status = berth_model_sentence_settings(&s, folder);
+    free(folder);
+    if (status == BERTH_E_UNSUPPORTED)
+        return berth_error_context(status, "embed: give --pooling to embed with the backbone alone");
+    BERTH_TRY(status);
+    if (!s.found) return BERTH_OK;
+    e->sink.pooling = s.pooling;
+    e->sink.normalized = e->sink.normalized || s.normalize;
+    if (s.max_length >= 3 && s.max_length < e->limits.max_length && cli_value(args, "max-length") == NULL)
+        e->limits.max_length = s.max_length;
+    cli_console_line("berth: note: the folder's modules.json: pooling %s%s, %lld tokens at most",
+                     berth_pooling_name(s.pooling), s.normalize ? ", normalized" : "",
+                     (long long)e->limits.max_length);
+    return BERTH_OK;
+}
+
 static berth_status open_all(struct embedder *e, const struct cli_args *args) {
     BERTH_TRY(read_options(e, args));
     BERTH_TRY(cli_texts_open(&e->in, args, args->positional_count > 1 ? args->positional[1] : NULL, true));
     if (e->in.keep_count > 1) BERTH_FAIL(BERTH_E_USAGE, "embed: --keep: one column, which is the row's id");
     BERTH_TRY(cli_model_open(&e->m, args->positional[0], cli_device(args), NULL, 0));
     BERTH_TRY(cli_max_length(args, &e->m, &e->limits.max_length));
+    BERTH_TRY(take_settings(e, args));
     e->sink.width = e->m.model->config.hidden;
     e->sink.with_ids = e->in.keep_count > 0;
     return embed_sink_open(&e->sink);
@@ -139,7 +162,8 @@ out:
 }
 
 static const struct cli_option options[] = {
-    {"pooling", "mean|cls|pooler", "mean over the tokens (default), the first token, or the pooler's output"},
+    {"pooling", "mean|cls|pooler",
+     "mean over the tokens, the first token, or the pooler's output (default: modules.json's way, else mean)"},
     {"normalize", NULL, "divide each embedding by its length"},
     {"format", "tsv|jsonl|hdf5|npy", "default tsv"},
     {"out", "FILE", "hdf5, npy: the file to write"},
@@ -161,6 +185,9 @@ const struct cli_command cli_embed = {
         "of all of them on standard error: \"shape: (3, 384)\". Without --input a line is a text, and a tab in "
         "it\n"
         "separates the two texts of a pair. Any length of input: memory holds some thousand lines at a time.\n"
+        "A folder of sentence-transformers (modules.json) says pooling, normalization and length itself; "
+        "--pooling\n"
+        "sets that aside.\n"
         "\n"
         "tsv: [the id,] the numbers, separated by tabs. jsonl: {\"id\", \"text\", \"embedding\"}. hdf5: "
         "dataset\n"

@@ -23,6 +23,24 @@ say "mean is the default"
 run 0 "$berth" embed "$model" "$tmp/three"
 cmp "$out" "$tmp/mean"
 
+say "a folder of sentence-transformers says how: pooling, normalization, length; --pooling is stronger"
+for pooling in mean cls pooler; do
+    run 0 "$berth" convert "$model" --to sentence-transformers --pooling "$pooling" --normalize --max-length 4 \
+        --out "$tmp/sentences_$pooling"
+    run 0 "$berth" embed "$model" "$tmp/three" --pooling "$pooling" --normalize --max-length 4
+    cp "$out" "$tmp/explicit"
+    run 0 "$berth" embed "$tmp/sentences_$pooling" "$tmp/three"
+    cmp "$out" "$tmp/explicit" || fail "$pooling: not as the folder says"
+    grep -qx "berth: note: the folder's modules.json: pooling $pooling, normalized, 4 tokens at most" "$err" ||
+        fail "$pooling: no note: $(cat "$err")"
+    run 0 "$berth" embed "$tmp/sentences_$pooling" "$tmp/three" --pooling mean
+    cmp "$out" "$tmp/mean" || fail "$pooling: --pooling mean is not the backbone's mean"
+done
+sed -i 's/"pooling_mode_max_tokens": false/"pooling_mode_max_tokens": true/; s/"pooling_mode_cls_token": true/"pooling_mode_cls_token": false/' \
+    "$tmp/sentences_cls/1_Pooling/config.json"
+run 1 "$berth" embed "$tmp/sentences_cls" "$tmp/three"
+one_line "the pooling mode is 'max', berth has cls and mean"
+
 say "standard input, line by line the same"
 while read -r line; do echo "$line" | "$berth" embed "$model" - 2> "$err"; done < "$tmp/three" > "$tmp/alone"
 paste "$tmp/alone" "$tmp/mean" | awk -F '\t' '{ for (i = 1; i <= 32; i++) { d = $i - $(i + 32); if (d < -1e-5 || d > 1e-5) exit 1 } }' ||
