@@ -109,8 +109,8 @@ static berth_status add_unit(struct sampler *s, const char *name, int task) {
     size_t capacity = 0;
     u->name = name;
     u->task = task;
-    u->stream_count = 1;
     BERTH_TRY(berth_calloc(&u->streams, 1, sizeof *u->streams));
+    u->stream_count = 1; /* what sampler_deinit walks over is there */
     BERTH_TRY(berth_calloc(&u->fed, s->data->task_count, sizeof *u->fed));
     for (size_t i = 0; i < s->data->source_count; i++) {
         const struct data_source *source = &s->data->sources[i];

@@ -188,6 +188,9 @@ static void end_task(struct eval_task *t) {
 
 static berth_status finish_task(struct eval_task *t) {
     BERTH_TRY(t->kind->finish(t));
+    if (t->details.failed)
+        BERTH_FAIL(BERTH_E_MEMORY, "out of memory: what stands behind the scores of task '%s'",
+                   t->model->heads[t->head].task.name);
     eval_put(t, "loss", t->loss_items > 0 ? t->loss / (double)t->loss_items : (double)NAN);
     eval_put(t, "rows", (double)t->rows);
     return BERTH_OK;
