@@ -53,6 +53,9 @@ void berth_tape_reset(struct berth_tape *tape, bool record);
 /* Asks the device for one block of step memory now, so that steps which need no more ask for nothing. Before the first
  * step, or between two. Less is no error where the device has not that much: steps then ask for what they need. */
 void berth_tape_reserve(struct berth_tape *tape, size_t bytes);
+/* Graphs go on using memory that the tape has back: under the address sanitizer none of it is poisoned. Before its first
+ * step. */
+void berth_tape_open(struct berth_tape *tape);
 struct berth_device *berth_tape_device(struct berth_tape *tape);
 size_t berth_tape_memory(const struct berth_tape *tape);       /* bytes held from the device */
 int64_t berth_tape_allocations(const struct berth_tape *tape); /* requests to the device since creation */

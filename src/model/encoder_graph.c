@@ -139,6 +139,7 @@ berth_status berth_model_graphs_create(struct berth_model_graphs **out, struct b
     BERTH_TRY_OUT(berth_device_alloc(m->device, &g->gradient, bytes));
     g->gradient_bytes = bytes;
     BERTH_TRY_OUT(berth_tape_create(&g->tape, m->device));
+    berth_tape_open(g->tape);
     berth_tape_reserve(g->tape, limits->bytes);
     *out = g;
     g = NULL;

@@ -30,8 +30,8 @@
 
 static void mark_free(const struct step_memory *m, const struct step_range *r, bool is_free) {
 #if defined(__SANITIZE_ADDRESS__)
-    (void)m; /* no GPU's memory under this sanitizer: all of it has a shadow */
-    if (is_free) {
+    /* no GPU's memory under this sanitizer: all of it has a shadow */
+    if (is_free && !m->open) {
         ASAN_POISON_MEMORY_REGION(r->start, r->size);
     } else {
         ASAN_UNPOISON_MEMORY_REGION(r->start, r->size);

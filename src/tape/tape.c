@@ -66,6 +66,10 @@ void berth_tape_group(struct berth_tape *tape, int group) {
     tape->group = group;
 }
 
+void berth_tape_open(struct berth_tape *tape) {
+    tape->memory.open = true;
+}
+
 void berth_tape_reserve(struct berth_tape *tape, size_t bytes) {
     step_memory_reset(&tape->memory);
     step_memory_reserve(&tape->memory, bytes);

@@ -65,6 +65,7 @@ struct step_memory {
     size_t held;       /* bytes of blocks */
     size_t planned;    /* bytes of the next block at least */
     int64_t requests;  /* to the device */
+    bool open;         /* graphs use it beyond what is handed out: holes are not poisoned */
 };
 
 void step_memory_init(struct step_memory *m, struct berth_device *dev);
