@@ -111,10 +111,8 @@ berth_status berth_batch_finish(struct berth_batch *b) BERTH_CHECKED;
 struct berth_arrangement {
     struct berth_batch batch;
     int64_t *starts; /* [task_count + 1] packed rows: task t's are starts[t] .. starts[t+1]-1 */
-    int64_t *firsts; /* [task_count + 1] the same of sequences */
-    int32_t *origin; /* [B] the sequence of the batch that was arranged */
     int32_t *place, *sequence_of; /* private */
-    size_t starts_capacity, firsts_capacity, origin_capacity, place_capacity, row_capacity;
+    size_t starts_capacity, place_capacity, row_capacity;
 };
 void berth_arrangement_init(struct berth_arrangement *a);
 void berth_arrangement_deinit(struct berth_arrangement *a);

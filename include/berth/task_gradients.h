@@ -10,19 +10,18 @@
  *     berth_task_gradients_gram(g, gram);                                // [tasks, tasks] products of gradients
  *     berth_task_gradients_combine(g, coefficients);                     // gradients += sum over tasks of c_k g_k
  *
+ * Gradients by the shared parameters: the backbone's that are trained, and those of a head that several tasks use.
  * Sequences do not see each other in the backbone, so the gradient of an activation's row is that of one task: one walk
  * over all rows gives every task's, and only the sums that make a parameter's gradient are taken a task at a time, each
- * into a buffer of the task's own. A sequence with items of several tasks stands in the arranged batch once for each.
+ * into a buffer of the task's own. For that the batch is arranged by task; a sequence with items of several tasks stands
+ * there once for each. A buffer a task: 4 bytes an element; the token table's, which is most of a small model and of
+ * which a step touches little, as the rows that were met, and whole where a masked language model is tied to it. What is
+ * not shared (a task's own head) goes where it always goes.
  *
- * Gradients by the shared parameters: the backbone's that are trained, and those of a head that several tasks use.
- * A buffer a task: 4 bytes an element; the token table's, which is most of a small model and of which a step touches
- * little, as the rows that were met, and whole where a masked language model is tied to it. What is not shared (a task's
- * own head) goes where it always goes.
- *
- * Gradients by the shared representation: by the last hidden states [T, H] of the step. No buffers: the walk fills the
- * parameters' joint gradient as always, and leaves the products behind. The product of two tasks is the sum over the
- * sequences that have items of both. Heads that read other layers than the last have no one representation:
- * BERTH_E_USAGE names one.
+ * Gradients by the shared representation: by the last hidden states [T, H], which each task's head is shown through a tap
+ * of its own. The batch stays as it is, the walk fills the parameters' joint gradient as always, and leaves K x T x H
+ * floats of step memory, from which the products are taken batch by batch. Heads that read other layers than the last
+ * have no one representation: BERTH_E_USAGE names one.
  *
  * Tasks that do not take part in a step have zeros. Task k is head k. One thread; the model and the device outlive it. */
 #ifndef BERTH_TASK_GRADIENTS_H
@@ -50,11 +49,9 @@ size_t berth_task_gradients_memory(const struct berth_task_gradients *g); /* byt
 int64_t berth_task_gradients_floats(const struct berth_model *m, const bool *trained, const bool *wanted, int64_t rows);
 
 berth_status berth_task_gradients_begin(struct berth_task_gradients *g) BERTH_CHECKED;
-/* *out belongs to g, until the next call. */
+/* *out belongs to g, until the next call; by the representation it is `in` itself. */
 berth_status berth_task_gradients_arrange(struct berth_task_gradients *g, const struct berth_batch *in,
                                           const struct berth_batch **out) BERTH_CHECKED;
-/* [task_count + 1] packed rows of the arranged batch: where each task's begin. */
-const int64_t *berth_task_gradients_starts(const struct berth_task_gradients *g);
 /* After a batch's backward, before the tape's reset. */
 berth_status berth_task_gradients_walked(struct berth_task_gradients *g) BERTH_CHECKED;
 /* Products of the gradients of the losses that were walked since the last begin; the square root of the diagonal: norms. */

@@ -308,7 +308,7 @@ const struct berth_key berth_config_keys[] = {
      .default_value = "parameters", .unit = "",
      .help = "Which gradients of a task gradnorm compares. parameters: by the shared parameters that are trained, in a "
              "buffer of their size for each task. representation: by the last hidden states, which costs next to "
-             "nothing. pcgrad takes parameters alone."},
+             "nothing. pcgrad takes parameters alone. docs/gradients.md."},
     {.path = "weighting.alpha", .type = BERTH_KEY_NUMBER, .min = 0, .max = 10, .default_value = "1.5", .unit = "",
      .help = "gradnorm: how strongly a task that learns slowly is favoured; 0: all gradients equally long."},
     {.path = "weighting.temperature", .type = BERTH_KEY_NUMBER, .min = 1e-3, .max = 1e3, .default_value = "2", .unit = "",

@@ -1,7 +1,7 @@
 /* batch_tasks.c: a batch arranged by task, for gradients of each task by itself.
  *
  *     in   s0 (A)  s1 (A, B)  s2 (B)  s3 (nothing)             out   s0 s1 | s1 s2
- *     starts (packed rows), firsts (sequences)                        A      B
+ *     starts (packed rows)                                            A      B
  *
  * A sequence stands in the part of each task that has an item of it, so one of two tasks stands there twice,
  * under the same ordinal: dropout falls on both alike. */
@@ -18,8 +18,6 @@ void berth_arrangement_init(struct berth_arrangement *a) {
 void berth_arrangement_deinit(struct berth_arrangement *a) {
     berth_batch_deinit(&a->batch);
     free(a->starts);
-    free(a->firsts);
-    free(a->origin);
     free(a->place);
     free(a->sequence_of);
     memset(a, 0, sizeof *a);
@@ -30,14 +28,11 @@ static int32_t sequence_of_item(const struct berth_arrangement *a, bool rows, in
     return rows ? a->sequence_of[index] : index;
 }
 
-/* Where a sequence of `in` stands in the part at hand; -1: not yet. */
+/* A sequence of `in` into the part at hand, where it does not stand there yet. */
 static berth_status take_sequence(struct berth_arrangement *a, const struct berth_batch *in, int32_t sequence) {
     const int32_t first = in->cu_seqlens[sequence];
-    const int64_t count = a->batch.sequence_count;
     if (a->place[sequence] >= 0) return BERTH_OK;
-    BERTH_TRY(berth_grow(&a->origin, &a->origin_capacity, (size_t)count + 1, sizeof *a->origin));
-    a->place[sequence] = (int32_t)count;
-    a->origin[count] = sequence;
+    a->place[sequence] = (int32_t)a->batch.sequence_count;
     return berth_batch_add_sequence(&a->batch, in->tokens + first, in->segments + first,
                                     in->cu_seqlens[sequence + 1] - first, in->ordinal[sequence],
                                     in->source[sequence], in->source_row[sequence]);
@@ -78,7 +73,6 @@ static berth_status arrange_task(struct berth_arrangement *a, const struct berth
 static berth_status reserve(struct berth_arrangement *a, const struct berth_batch *in) {
     const size_t tasks = (size_t)in->task_count + 1;
     BERTH_TRY(berth_grow(&a->starts, &a->starts_capacity, tasks, sizeof *a->starts));
-    BERTH_TRY(berth_grow(&a->firsts, &a->firsts_capacity, tasks, sizeof *a->firsts));
     BERTH_TRY(berth_grow(&a->place, &a->place_capacity, (size_t)in->sequence_count, sizeof *a->place));
     return berth_grow(&a->sequence_of, &a->row_capacity, (size_t)in->tokens_count, sizeof *a->sequence_of);
 }
@@ -96,13 +90,11 @@ berth_status berth_arrangement_make(struct berth_arrangement *a, const struct be
     out->one_share = in->one_share;
     for (int task = 0; task < in->task_count; task++) {
         a->starts[task] = out->tokens_count;
-        a->firsts[task] = out->sequence_count;
         berth_batch_set_width(out, task, in->items[task].width);
         if (wanted[task]) BERTH_TRY(arrange_task(a, in, task, rows[task]));
         out->items[task].task_rows = in->items[task].task_rows;
         out->items[task].task_items = in->items[task].task_items;
     }
     a->starts[in->task_count] = out->tokens_count;
-    a->firsts[in->task_count] = out->sequence_count;
     return berth_batch_finish(out);
 }

@@ -326,7 +326,7 @@ berth_status forward_begin(struct forward_run *run) {
     BERTH_TRY(check_batch(m, b));
     if (run->options->graphs == NULL || run->graphs != NULL) BERTH_TRY(refresh_half(run));
     m->split = run->options->task_gradients;
-    if (m->split != NULL) task_gradient_split(m->split, run->tape);
+    if (m->split != NULL) BERTH_TRY(task_gradient_pass(m->split, run->tape, b->tokens_count));
     run->first_trainable = INT_MAX;
     run->layers = (int)m->config.layers;
     for (int i = 0; i < m->parameter_count; i++) {
@@ -375,7 +375,7 @@ berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape,
                                  const struct berth_batch *batch, const struct berth_forward_options *options,
                                  struct berth_tensor **logits) {
     struct forward_run run = {.m = m, .tape = tape, .batch = batch, .options = options};
-    struct berth_tensor *hidden = NULL, *below = NULL;
+    struct berth_tensor *hidden = NULL;
     BERTH_TRY(forward_begin(&run));
     choose_layers(&run);
     if (graph_serves(&run)) {
@@ -384,14 +384,13 @@ berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape,
         if (options->graphs != NULL) BERTH_TRY(refresh_half(&run));
         BERTH_TRY(forward_backbone(&run, &hidden));
     }
-    below = hidden;
-    if (m->split != NULL) BERTH_TRY(task_gradient_tap(m->split, tape, &hidden));
     for (int i = 0; i < m->head_count; i++) {
         struct berth_tensor *source = hidden;
         task_gradient_head(m->split, tape, i);
         logits[i] = m->pooled[i] = NULL;
         if (!is_asked(&run, i)) continue;
         BERTH_TRY(head_source(&run, i, &source));
+        BERTH_TRY(task_gradient_tap(m->split, tape, i, &source));
         BERTH_TRY(head_kind_of(&m->heads[i])->forward(&run, i, source, &logits[i]));
         head_release(&run, i, source);
     }
@@ -399,7 +398,6 @@ berth_status berth_model_forward(struct berth_model *m, struct berth_tape *tape,
         berth_tape_drop(tape, m->layers[layer]);
     task_gradient_head(m->split, tape, -1);
     berth_tape_drop(tape, hidden);
-    berth_tape_drop(tape, below);
     return BERTH_OK;
 }
 

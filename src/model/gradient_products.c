@@ -23,57 +23,13 @@ static berth_status fetch(const struct berth_task_gradients *g) {
 
 /* ---- by representation */
 
-/* The packed rows of the sequences that both parts have, in a's place and in b's. */
-static berth_status common_rows(struct berth_task_gradients *g, int a, int b, int64_t *count) {
-    const struct berth_arrangement *r = &g->arranged;
-    const int32_t *cu = r->batch.cu_seqlens;
-    const int ha = g->head_of[a], hb = g->head_of[b];
-    const int64_t rows = r->batch.tokens_count;
-    *count = 0;
-    BERTH_TRY(berth_grow(&g->scratch, &g->scratch_capacity, (size_t)(2 * rows), sizeof *g->scratch));
-    for (int64_t i = r->firsts[ha]; i < r->firsts[ha + 1]; i++) {
-        int64_t j = r->firsts[hb];
-        while (j < r->firsts[hb + 1] && r->origin[j] != r->origin[i])
-            j++;
-        if (j == r->firsts[hb + 1]) continue;
-        for (int32_t t = 0; t < cu[i + 1] - cu[i]; t++, (*count)++) {
-            g->scratch[*count] = cu[i] + t;
-            g->scratch[rows + *count] = cu[j] + t;
-        }
-    }
-    return BERTH_OK;
-}
-
-static berth_status common_product(struct berth_task_gradients *g, int a, int b) {
-    struct berth_device *dev = g->m->device;
-    const int64_t hidden = g->m->config.hidden, rows = g->arranged.batch.tokens_count;
-    float *side[2] = {NULL, NULL};
-    struct berth_tensor *t = NULL, *list = NULL;
-    int64_t count = 0;
-    BERTH_TRY(common_rows(g, a, b, &count));
-    for (int i = 0; count > 0 && i < 2; i++) {
-        BERTH_TRY(berth_tape_tensor(g->tape, &list, BERTH_F32, 1, &count));
-        BERTH_TRY(
-            berth_device_upload(dev, list->data, g->scratch + i * rows, (size_t)count * sizeof *g->scratch));
-        BERTH_TRY(berth_tape_tensor(g->tape, &t, BERTH_F32, 2, (const int64_t[]){count, hidden}));
-        side[i] = t->data;
-        BERTH_TRY(
-            BERTH_OP(dev, gather_rows(side[i], g->hidden, list->data, count, hidden, BERTH_F32, dev->stream)));
-    }
-    BERTH_TRY(berth_device_synchronize(dev)); /* the lists' host memory is used again */
-    return dot(g, a, b, 0, side[0], side[1], count * hidden);
-}
-
 berth_status berth_task_gradients_walked(struct berth_task_gradients *g) {
-    const int64_t hidden = g->m->config.hidden;
+    const int64_t count = g->hidden_count;
     if (!g->representation) return BERTH_OK;
     BERTH_ASSERT_MSG(g->hidden != NULL, "a batch that was not passed through the model");
-    for (int a = 0; a < g->groups; a++) {
-        const float *own = g->hidden + g->starts[a] * hidden;
-        BERTH_TRY(dot(g, a, a, 0, own, own, (g->starts[a + 1] - g->starts[a]) * hidden));
-        for (int b = a + 1; b < g->groups; b++)
-            BERTH_TRY(common_product(g, a, b));
-    }
+    for (int a = 0; a < g->groups; a++)
+        for (int b = a; b < g->groups; b++)
+            BERTH_TRY(dot(g, a, b, 0, g->hidden + a * count, g->hidden + b * count, count));
     BERTH_TRY(fetch(g));
     for (int a = 0; a < g->groups; a++)
         for (int b = a; b < g->groups; b++)

@@ -84,6 +84,7 @@ static bool same_source(const struct berth_head *a, const struct berth_head *b) 
 /* What an earlier head of this pass pooled from the same sequences, or NULL. */
 static struct berth_tensor *pooled_before(const struct forward_run *run, int head) {
     const struct berth_items *mine = &run->batch->items[head];
+    if (run->m->split != NULL) return NULL; /* each task has its own way down */
     for (int i = 0; i < head; i++) {
         const struct berth_items *other = &run->batch->items[i];
         if (run->m->pooled[i] == NULL || run->m->heads[i].pooling != run->m->heads[head].pooling ||

@@ -126,14 +126,15 @@ berth_status save_sentences(const struct berth_model *m, const struct berth_save
 /* Where a parameter's gradient goes (of group 0), and floats to the next group's; 0: not split. */
 float *task_gradient_place(const struct berth_task_gradients *g, int parameter, float *whole);
 int64_t task_gradient_stride(const struct berth_task_gradients *g, int parameter);
-/* Tells the tape which packed rows are whose. */
-void task_gradient_split(const struct berth_task_gradients *g, struct berth_tape *tape);
+/* At a pass's beginning: tells the tape which packed rows are whose, or takes memory for the representation's. */
+berth_status task_gradient_pass(struct berth_task_gradients *g, struct berth_tape *tape,
+                                int64_t tokens) BERTH_CHECKED;
 /* Operations of this head from here on; -1: of all rows. Nothing for NULL. */
 void task_gradient_head(const struct berth_task_gradients *g, struct berth_tape *tape, int head);
 /* [T] each: rows of the tokens' gradients (NULL: the tokens), orders of tokens, positions, segments by group. */
 void task_gradient_lists(const struct berth_task_gradients *g, const int32_t *lists[4]);
-/* The hidden states with a look at their gradient, where it is that which is wanted; else *hidden stays. */
-berth_status task_gradient_tap(struct berth_task_gradients *g, struct berth_tape *tape,
+/* The hidden states with a look at this head's gradient, where it is that which is wanted; else *hidden stays. */
+berth_status task_gradient_tap(const struct berth_task_gradients *g, struct berth_tape *tape, int head,
                                struct berth_tensor **hidden) BERTH_CHECKED;
 
 /* ---- heads_file.c: berth_heads.json */

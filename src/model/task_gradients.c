@@ -246,6 +246,8 @@ berth_status berth_task_gradients_arrange(struct berth_task_gradients *g, const 
                                           const struct berth_batch **out) {
     const struct berth_batch *b = &g->arranged.batch;
     BERTH_ASSERT_EQ(in->task_count, g->m->head_count);
+    *out = in;
+    if (g->representation) return BERTH_OK;
     BERTH_TRY(berth_arrangement_make(&g->arranged, in, g->wanted, g->items_are_rows));
     for (int k = 0; k < g->groups; k++)
         g->starts[k] = g->arranged.starts[g->head_of[k]];
@@ -257,10 +259,6 @@ berth_status berth_task_gradients_arrange(struct berth_task_gradients *g, const 
     part_order(g, g->lists + 3 * b->tokens_count, b->segment_order);
     *out = b;
     return BERTH_OK;
-}
-
-const int64_t *berth_task_gradients_starts(const struct berth_task_gradients *g) {
-    return g->arranged.starts;
 }
 
 /* ---- the pass asks */
@@ -276,8 +274,18 @@ int64_t task_gradient_stride(const struct berth_task_gradients *g, int parameter
     return parameter == 0 && g->as_rows ? g->capacity * g->m->config.hidden : g->span;
 }
 
-void task_gradient_split(const struct berth_task_gradients *g, struct berth_tape *tape) {
-    if (!g->representation) berth_tape_split(tape, g->starts, g->groups);
+berth_status task_gradient_pass(struct berth_task_gradients *g, struct berth_tape *tape, int64_t tokens) {
+    struct berth_tensor *t = NULL;
+    if (!g->representation) {
+        berth_tape_split(tape, g->starts, g->groups);
+        return BERTH_OK;
+    }
+    const int64_t count = g->groups * tokens * g->m->config.hidden;
+    BERTH_TRY(berth_tape_tensor(tape, &t, BERTH_F32, 1, &count));
+    BERTH_TRY(berth_device_zero(g->m->device, t->data, (size_t)count * sizeof(float)));
+    g->hidden = t->data;
+    g->hidden_count = tokens * g->m->config.hidden;
+    return BERTH_OK;
 }
 
 void task_gradient_head(const struct berth_task_gradients *g, struct berth_tape *tape, int head) {
@@ -290,15 +298,8 @@ void task_gradient_lists(const struct berth_task_gradients *g, const int32_t *li
         lists[i] = i == 0 && !g->as_rows ? NULL : g->lists + i * g->arranged.batch.tokens_count;
 }
 
-berth_status task_gradient_tap(struct berth_task_gradients *g, struct berth_tape *tape,
+berth_status task_gradient_tap(const struct berth_task_gradients *g, struct berth_tape *tape, int head,
                                struct berth_tensor **hidden) {
-    struct berth_tensor *x = *hidden, *gradient = NULL;
-    g->tape = tape;
-    g->hidden = NULL;
-    if (!g->representation) return BERTH_OK;
-    BERTH_TRY(berth_tape_tensor(tape, &gradient, BERTH_F32, x->rank, x->shape));
-    BERTH_TRY(
-        berth_device_zero(g->m->device, gradient->data, (size_t)(x->shape[0] * x->shape[1]) * sizeof(float)));
-    g->hidden = gradient->data;
-    return berth_op_tap(tape, hidden, x, g->hidden);
+    if (g == NULL || !g->representation || g->group_of[head] < 0) return BERTH_OK;
+    return berth_op_tap(tape, hidden, *hidden, g->hidden + g->group_of[head] * g->hidden_count);
 }

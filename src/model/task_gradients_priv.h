@@ -38,8 +38,8 @@ struct berth_task_gradients {
     int32_t *lists;                   /* [4, T]: token rows; orders of tokens, positions, segments, each group's together */
     int32_t *scratch;                 /* host */
     size_t list_capacity, scratch_capacity;
-    struct berth_tape *tape;          /* of the pass at hand */
-    float *hidden;                    /* [T, H] step memory: the gradient by the representation */
+    float *hidden;                    /* [groups, T, H] step memory: gradients by the representation */
+    int64_t hidden_count;             /* T H */
     double *products;                 /* [groups, groups, 2] device */
     double *host_products;            /* the same */
     double *gram;                     /* [groups, groups] representation: of the batches walked */

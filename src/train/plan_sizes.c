@@ -82,10 +82,24 @@ static int64_t largest(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
-/* How often a sequence stands in a batch that is arranged by task, at most: once for each task of its source.
- */
-static int64_t walked_times(const struct berth_trainer *t, const struct stage *s) {
+/* Whether a stage's weighting asks for gradients of each task, by the parameters or the representation. */
+static bool by_task(const struct stage *s, const char *what) {
+    return weighting_needs_gradients(s->config) &&
+           strcmp(berth_config_string(s->config, "weighting.gradients"), what) == 0;
+}
+
+static int64_t tasks_of(const struct berth_trainer *t, const struct stage *s) {
+    int64_t count = 0;
+    for (size_t i = 0; i < t->task_count; i++)
+        count += s->tasks[i];
+    return count;
+}
+
+/* How often a sequence is passed, at most: where the batch is arranged by task, once for each task of its
+ * source. */
+static int64_t passed_times(const struct berth_trainer *t, const struct stage *s) {
     int64_t most = 1;
+    if (!by_task(s, "parameters")) return most;
     for (size_t source = 0; source < berth_data_source_count(t->data); source++) {
         int64_t times = 0;
         for (size_t i = 0; i < t->task_count; i++)
@@ -107,9 +121,11 @@ static berth_status add_stage(struct plan_sizes *out, const struct berth_trainer
     if (s->recipe.optimizer.ema > 0) out->average = 4 * t->model->total;
     const int64_t tokens = largest_batch(t, s, lengths, rows);
     out->tokens = largest(out->tokens, tokens);
-    const bool walks = weighting_needs_gradients(s->config);
-    out->step = largest(out->step, 4 * step_floats(t, s, trained, tokens * (walks ? walked_times(t, s) : 1)));
-    if (walks && strcmp(berth_config_string(s->config, "weighting.gradients"), "parameters") == 0) {
+    out->step = largest(out->step, 4 * step_floats(t, s, trained, tokens * passed_times(t, s)));
+    if (by_task(s, "representation"))
+        out->task_gradients =
+            largest(out->task_gradients, 4 * tasks_of(t, s) * tokens * t->model->config.hidden);
+    if (by_task(s, "parameters")) {
         const int64_t met = tokens * ranks_parts(t, s->config),
                       all = t->model->config.vocab_size;
         const bool whole = t->comm->size > 1 || ranks_by_parts(t); /* as task_walk.c has it */

@@ -19,7 +19,8 @@ struct world {
     struct berth_model *model;
     struct berth_tape *tape;
     struct berth_batch batch;
-    float *flat, **pointers;
+    float *flat;              /* gradients, in host memory */
+    float *grads, **pointers; /* the same where the device has them: flat itself, or its own memory */
     struct berth_task_gradients *split;
     float loss;
 };
@@ -44,10 +45,15 @@ static void add_heads(struct world *w) {
     }
 }
 
-static void world_open(struct world *w, enum setting setting, const int64_t *lengths, int count) {
+static size_t grad_bytes(const struct world *w) {
+    return (size_t)w->model->total * sizeof *w->flat;
+}
+
+static void world_open_on(struct world *w, enum setting setting, const int64_t *lengths, int count,
+                          const char *device) {
     struct berth_model_config c;
     *w = (struct world){.setting = setting};
-    check_ok(berth_device_open(&w->device, "cpu"));
+    check_ok(berth_device_open(&w->device, device));
     check_ok(berth_tape_create(&w->tape, w->device));
     small_config(&c, setting == DISTIL ? "distilbert" : "bert");
     c.layers = LAYERS;
@@ -60,15 +66,22 @@ static void world_open(struct world *w, enum setting setting, const int64_t *len
     berth_batch_init(&w->batch);
     small_batch(&w->batch, w->model, lengths, count);
     check_ok(berth_calloc(&w->flat, (size_t)w->model->total, sizeof *w->flat));
+    w->grads = w->flat;
+    if (!w->device->backend->host_memory) check_ok(berth_device_alloc(w->device, &w->grads, grad_bytes(w)));
     check_ok(berth_calloc(&w->pointers, (size_t)w->model->parameter_count, sizeof *w->pointers));
     for (int i = 0; i < w->model->parameter_count; i++)
-        if (trains(w, &w->model->parameters[i])) w->pointers[i] = w->flat + w->model->parameters[i].offset;
+        if (trains(w, &w->model->parameters[i])) w->pointers[i] = w->grads + w->model->parameters[i].offset;
     const struct berth_task_gradient_options options = {.gradients = w->pointers};
     if (setting == SPLIT) check_ok(berth_task_gradients_create(&w->split, w->model, &options));
 }
 
+static void world_open(struct world *w, enum setting setting, const int64_t *lengths, int count) {
+    world_open_on(w, setting, lengths, count, "cpu");
+}
+
 static void world_close(struct world *w) {
     berth_task_gradients_free(w->split);
+    if (w->grads != w->flat) berth_device_free(w->device, w->grads, grad_bytes(w));
     free(w->flat);
     free(w->pointers);
     berth_batch_deinit(&w->batch);
@@ -87,7 +100,7 @@ static void walk(struct world *w, bool recompute) {
                                                   .gradients = w->pointers,
                                                   .task_gradients = w->split,
                                                   .recompute = recompute};
-    memset(w->flat, 0, (size_t)w->model->total * sizeof *w->flat);
+    check_ok(berth_device_zero(w->device, w->grads, grad_bytes(w)));
     if (w->split != NULL) check_ok(berth_task_gradients_begin(w->split));
     if (w->split != NULL) check_ok(berth_task_gradients_arrange(w->split, b, &b));
     berth_tape_reset(w->tape, true);
@@ -99,7 +112,7 @@ static void walk(struct world *w, bool recompute) {
         if (loss != NULL) check_ok(berth_op_add(w->tape, &sum, loss, part));
         loss = loss != NULL ? sum : part;
     }
-    w->loss = *(const float *)loss->data;
+    check_ok(berth_device_download(w->device, &w->loss, loss->data, sizeof w->loss));
     check_ok(berth_tape_backward(w->tape, loss));
     if (w->split != NULL)
         check_ok(berth_task_gradients_combine(w->split, (const double[HEADS]){0.5, -2, 0.25}));
@@ -130,6 +143,33 @@ static void the_same_bits(void **state) {
                 if (memcmp(kept + p->offset, w.flat + p->offset, (size_t)p->count * sizeof *kept) != 0)
                     fail_msg("%s: %s differs", NAMES[s], p->name);
             }
+        }
+        free(kept);
+        world_close(&w);
+    }
+}
+
+/* On the device that executes the CUDA kernels, too. */
+static void the_same_bits_on_another_device(void **state) {
+    (void)state;
+    static const int64_t LENGTHS[] = {5, 1, 8};
+    struct berth_device *probe = NULL;
+    if (berth_device_open(&probe, "cuda-host") != BERTH_OK) skip();
+    berth_device_close(probe);
+    for (int half = 0; half < 2; half++) {
+        struct world w;
+        float *kept = NULL, loss = 0;
+        world_open_on(&w, PLAIN, LENGTHS, 3, "cuda-host");
+        if (half) check_ok(berth_model_set_precision(w.model, BERTH_BF16));
+        check_ok(berth_calloc(&kept, (size_t)w.model->total, sizeof *kept));
+        for (int recompute = 0; recompute < 2; recompute++) {
+            walk(&w, recompute);
+            check_ok(berth_device_download(w.device, w.flat, w.grads, grad_bytes(&w)));
+            check_ok(berth_device_synchronize(w.device));
+            if (recompute) assert_memory_equal(kept, w.flat, grad_bytes(&w));
+            if (recompute) assert_memory_equal(&loss, &w.loss, sizeof loss);
+            memcpy(kept, w.flat, grad_bytes(&w));
+            loss = w.loss;
         }
         free(kept);
         world_close(&w);
@@ -209,6 +249,7 @@ static void memory_falls_as_stated(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_bits),
+        cmocka_unit_test(the_same_bits_on_another_device),
         cmocka_unit_test(frozen_layers_run_once),
         cmocka_unit_test(memory_falls_as_stated),
     };

@@ -18,7 +18,8 @@ struct world {
     struct berth_tape *tape;
     struct berth_batch batch;
     int heads;
-    float *flat, **pointers; /* gradients laid out as the values are */
+    float *flat;              /* gradients laid out as the values are, in host memory */
+    float *grads, **pointers; /* the same where the device has them: flat itself, or its own memory */
     bool *trained;
     struct berth_task_gradients *split;
 };
@@ -112,43 +113,13 @@ static void open_split(struct world *w, bool representation, const bool *wanted)
     check_ok(berth_task_gradients_begin(w->split));
 }
 
-/* False where the setting cannot be had on this machine. */
-static bool world_open(struct world *w, enum setting setting) {
-    *w = (struct world){.setting = setting};
-    check_ok(berth_device_open(&w->device, "cpu"));
-    check_ok(berth_tape_create(&w->tape, w->device));
-    w->model = small_model(w->device, "bert");
-    add_heads(w);
-    check_ok(berth_model_allocate(w->model, 1));
-    derive_values(w->model, 3, 0.4);
-    make_batch(w);
-    check_ok(berth_calloc(&w->flat, (size_t)w->model->total, sizeof *w->flat));
-    check_ok(berth_calloc(&w->pointers, (size_t)w->model->parameter_count, sizeof *w->pointers));
-    check_ok(berth_calloc(&w->trained, (size_t)w->model->parameter_count, sizeof *w->trained));
-    for (int i = 0; i < w->model->parameter_count; i++) {
-        const struct berth_parameter *p = &w->model->parameters[i];
-        const bool room = strstr(p->name, "layer.1.attention.self.key") != NULL;
-        w->trained[i] = !is_frozen(w, p);
-        w->pointers[i] = w->trained[i] || room ? w->flat + p->offset : NULL;
-    }
-    open_split(w, false, NULL);
-    if (setting != HALF) return true;
-    return berth_model_set_precision(w->model, BERTH_BF16) == BERTH_OK;
-}
-
-static void world_close(struct world *w) {
-    berth_task_gradients_free(w->split);
-    free(w->flat);
-    free(w->pointers);
-    free(w->trained);
-    berth_batch_deinit(&w->batch);
-    berth_model_free(w->model);
-    berth_tape_free(w->tape);
-    berth_device_close(w->device);
+static size_t grad_bytes(const struct world *w) {
+    return (size_t)w->model->total * sizeof(float);
 }
 
 static void clear(struct world *w) {
-    memset(w->flat, 0, (size_t)w->model->total * sizeof *w->flat);
+    memset(w->flat, 0, grad_bytes(w));
+    check_ok(berth_device_zero(w->device, w->grads, grad_bytes(w)));
 }
 
 static float *copy(const struct world *w) {
@@ -156,6 +127,49 @@ static float *copy(const struct world *w) {
     check_ok(berth_calloc(&out, (size_t)w->model->total, sizeof *out));
     memcpy(out, w->flat, (size_t)w->model->total * sizeof *out);
     return out;
+}
+
+/* False where the setting cannot be had on this machine. */
+static bool world_open_on(struct world *w, enum setting setting, const char *device) {
+    *w = (struct world){.setting = setting};
+    check_ok(berth_device_open(&w->device, device));
+    check_ok(berth_tape_create(&w->tape, w->device));
+    w->model = small_model(w->device, "bert");
+    add_heads(w);
+    check_ok(berth_model_allocate(w->model, 1));
+    derive_values(w->model, 3, 0.4);
+    make_batch(w);
+    check_ok(berth_calloc(&w->flat, (size_t)w->model->total, sizeof *w->flat));
+    w->grads = w->flat;
+    if (!w->device->backend->host_memory) check_ok(berth_device_alloc(w->device, &w->grads, grad_bytes(w)));
+    clear(w);
+    check_ok(berth_calloc(&w->pointers, (size_t)w->model->parameter_count, sizeof *w->pointers));
+    check_ok(berth_calloc(&w->trained, (size_t)w->model->parameter_count, sizeof *w->trained));
+    for (int i = 0; i < w->model->parameter_count; i++) {
+        const struct berth_parameter *p = &w->model->parameters[i];
+        const bool room = strstr(p->name, "layer.1.attention.self.key") != NULL;
+        w->trained[i] = !is_frozen(w, p);
+        w->pointers[i] = w->trained[i] || room ? w->grads + p->offset : NULL;
+    }
+    open_split(w, false, NULL);
+    if (setting != HALF) return true;
+    return berth_model_set_precision(w->model, BERTH_BF16) == BERTH_OK;
+}
+
+static bool world_open(struct world *w, enum setting setting) {
+    return world_open_on(w, setting, "cpu");
+}
+
+static void world_close(struct world *w) {
+    berth_task_gradients_free(w->split);
+    if (w->grads != w->flat) berth_device_free(w->device, w->grads, grad_bytes(w));
+    free(w->flat);
+    free(w->pointers);
+    free(w->trained);
+    berth_batch_deinit(&w->batch);
+    berth_model_free(w->model);
+    berth_tape_free(w->tape);
+    berth_device_close(w->device);
 }
 
 /* The sum of the heads' item losses, each times its number + 1; NULL: no head ran. */
@@ -392,7 +406,7 @@ static void memory_is_as_stated(void **state) {
 /* ---- the cost: each kind of backward is called as often as for one loss, sums of parameters once a task */
 
 static struct berth_ops real;
-static int attention_calls, activation_calls, norm_calls, down_calls, weight_calls;
+static int attention_calls, activation_calls, down_calls, weight_calls;
 
 static int count_attention(void *dqkv, const void *dout, const void *qkv, const void *out, const float *lse,
                            const int32_t *cu, void *workspace, int64_t tokens, int64_t sequences, int64_t most,
@@ -427,18 +441,19 @@ static void activations_are_walked_once(void **state) {
     w.device->ops.attention_backward = count_attention;
     w.device->ops.act_backward = count_activation;
     w.device->ops.gemm = count_gemm;
-    for (int split = 0; split < 2; split++) {
+    for (int way = 0; way < 3; way++) { /* all in one, by the representation, by the parameters */
         const int64_t passes = w.model->backbone_passes;
-        attention_calls = activation_calls = norm_calls = down_calls = weight_calls = 0;
-        if (split)
+        if (way > 0) open_split(&w, way == 1, NULL);
+        attention_calls = activation_calls = down_calls = weight_calls = 0;
+        if (way > 0)
             walk_split(&w, 1);
         else
             walk(&w, &w.batch, (struct berth_forward_options){0});
         assert_int_equal(w.model->backbone_passes, passes + 1);
         const int now[4] = {attention_calls, activation_calls, down_calls, weight_calls};
-        if (!split) memcpy(joint, now, sizeof joint);
+        if (way == 0) memcpy(joint, now, sizeof joint);
         assert_int_equal(attention_calls, w.model->config.layers);
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < (way == 2 ? 3 : 4); i++)
             assert_int_equal(now[i], joint[i]);
     }
     /* four products a layer, for each task; the pooler's and the heads' are of one task */
@@ -481,7 +496,7 @@ static void the_representation_has_products(void **state) {
         open_split(&w, true, NULL);
         walk_split(&w, 2);
         check_ok(berth_task_gradients_gram(w.split, gram));
-        assert_int_equal(berth_task_gradients_memory(w.split), 0);
+        assert_int_equal(berth_task_gradients_memory(w.split), 0); /* but step memory */
         for (int a = 0; a < w.heads; a++) {
             for (int b = 0; b < w.heads; b++) {
                 double expected = 0, size = 0;
@@ -499,19 +514,20 @@ static void the_representation_has_products(void **state) {
     }
 }
 
-/* A look at the representation changes no bit of the parameters' gradients. */
+/* A look at the representation takes the batch as it is, and changes no bit of the parameters' gradients. */
 static void a_look_changes_nothing(void **state) {
     (void)state;
     struct world w;
     const struct berth_batch *arranged = NULL;
     world_open(&w, PLAIN);
     open_split(&w, true, NULL);
+    check_ok(berth_task_gradients_arrange(w.split, &w.batch, &arranged));
+    assert_ptr_equal(arranged, &w.batch);
     clear(&w);
     walk_split(&w, 1);
     float *with = copy(&w);
     clear(&w);
-    check_ok(berth_task_gradients_arrange(w.split, &w.batch, &arranged));
-    walk(&w, arranged, (struct berth_forward_options){0});
+    walk(&w, &w.batch, (struct berth_forward_options){0});
     assert_memory_equal(with, w.flat, (size_t)w.model->total * sizeof *with);
     free(with);
     world_close(&w);
@@ -529,6 +545,46 @@ static void other_layers_have_no_one_representation(void **state) {
     world_close(&w);
 }
 
+/* On the device that executes the CUDA kernels, whose memory the host cannot touch: the same numbers. */
+static void another_device_agrees(void **state) {
+    (void)state;
+    static const enum setting SOME[] = {PLAIN, TIED};
+    static const double COEFFICIENTS[MOST] = {0.5, -2, 0.25, 3};
+    struct berth_device *probe = NULL;
+    if (berth_device_open(&probe, "cuda-host") != BERTH_OK) skip();
+    berth_device_close(probe);
+    for (int i = 0; i < 4; i++) {
+        const bool representation = i >= 2;
+        double gram[2][MOST * MOST], norm = 0;
+        float *found[2] = {NULL, NULL};
+        int64_t total = 0;
+        int heads = 0;
+        for (int d = 0; d < 2; d++) {
+            struct world w;
+            world_open_on(&w, SOME[i % 2], d == 0 ? "cpu" : "cuda-host");
+            open_split(&w, representation, NULL);
+            walk_split(&w, 1);
+            check_ok(berth_task_gradients_gram(w.split, gram[d]));
+            if (!representation) check_ok(berth_task_gradients_combine(w.split, COEFFICIENTS));
+            check_ok(berth_device_download(w.device, w.flat, w.grads, grad_bytes(&w)));
+            check_ok(berth_device_synchronize(w.device));
+            found[d] = copy(&w);
+            total = w.model->total;
+            heads = w.heads;
+            world_close(&w);
+        }
+        const double off = distance(found[1], found[0], total, &norm);
+        if (!(off < 1e-5 * norm)) fail_msg("off by %g of %g", off, norm);
+        for (int k = 0; k < heads * heads; k++) {
+            const double size = sqrt(gram[0][k / heads * (heads + 1)] * gram[0][k % heads * (heads + 1)]);
+            if (!(fabs(gram[1][k] - gram[0][k]) <= 1e-5 * size))
+                fail_msg("gram %d: %g, %g", k, gram[1][k], gram[0][k]);
+        }
+        free(found[0]);
+        free(found[1]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(combinations_are_the_sums_of_walks),
@@ -540,6 +596,7 @@ int main(void) {
         cmocka_unit_test(the_representation_has_products),
         cmocka_unit_test(a_look_changes_nothing),
         cmocka_unit_test(other_layers_have_no_one_representation),
+        cmocka_unit_test(another_device_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
