@@ -3,6 +3,8 @@
  *   {"type":"step","step":40,"epoch":1.25,"loss":0.61,"lr":3e-05,"grad_norm":1.2,"tokens":10240,"tokens_total":99000,
  *    "tokens_per_second":5120,"utilisation":0.31,"input_wait":0.001,"tasks":{"intent":{"loss":0.3,"weight":1,"share":0.5,"steps":20},...}}
  *                                        losses: means over the steps since the line before; tokens: their sum
+ *      and in a task, where the weighting asks for its gradient: "gradient", its length in the last step, and
+ *      "coefficient", its factor in the shared parameters' gradient where that is put together (pcgrad)
  *   {"type":"eval","split":"dev","step":40,"scores":{"intent":{"accuracy":0.97,...},...},"best":true}
  *
  * The same numbers go to events.c, for TensorBoard. A number that is not finite is null. input_wait: the
@@ -79,6 +81,11 @@ static void add_number(struct berth_str *s, double value) {
         berth_str_add(s, "null");
 }
 
+/* The length of the task's gradient in the step at hand, where the weighting asked for it; NaN: absent. */
+static double task_gradient_norm(const struct berth_trainer *t, size_t task) {
+    return t->active[task + 1] ? sqrt(t->gram[task * t->task_count + task]) : (double)NAN;
+}
+
 void record_step(struct berth_trainer *t, double seconds) {
     int64_t tokens = t->step_tokens;
     struct run_window *w = &t->state.window;
@@ -133,6 +140,14 @@ static void format_window(struct berth_str *s, const struct berth_trainer *t, co
         add_number(s, t->active[i + 1] ? t->weights[i] : (double)NAN);
         berth_str_add(s, ",\"share\":");
         add_number(s, t->share[i]);
+        if (t->weighting.kind->gradients) {
+            berth_str_add(s, ",\"gradient\":"); /* of the last step, as the weight */
+            add_number(s, task_gradient_norm(t, i));
+        }
+        if (t->weighting.kind->combine != NULL) {
+            berth_str_add(s, ",\"coefficient\":");
+            add_number(s, t->active[i + 1] ? t->coefficients[i] : (double)NAN);
+        }
         berth_str_addf(s, ",\"steps\":%.0f}", t->state.window.task_steps[i]);
     }
     berth_str_add(s, "}}");
@@ -173,6 +188,8 @@ static berth_status put_event(const struct berth_trainer *t, const struct berth_
     for (size_t i = 0; i < t->task_count; i++) {
         event_add(&s, p->task_losses[i], "train/%s/loss", t->task_names[i]);
         if (t->active[i + 1]) event_add(&s, t->weights[i], "train/%s/weight", t->task_names[i]);
+        if (t->weighting.kind->gradients)
+            event_add(&s, task_gradient_norm(t, i), "train/%s/gradient", t->task_names[i]);
     }
     event_add(&s, p->lr, "train/lr");
     event_add(&s, p->grad_norm, "train/grad_norm");

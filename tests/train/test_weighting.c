@@ -302,8 +302,25 @@ static void test_the_plan_says_it(void **state) {
     run_free(&r);
 }
 
+/* Lengths and factors stand in the metrics. */
+static void test_the_metrics_tell_it(void **state) {
+    assert_done(run_whole(*state, "told", false, 0, "weighting.method=pcgrad", "train.steps=4",
+                          "log.every=1 step", NULL));
+    char *text = read_metrics(world_path(*state, "told/metrics.jsonl"));
+    const char *at = strstr(text, "\"gradient\":");
+    assert_non_null(at);
+    assert_true(strtod(at + strlen("\"gradient\":"), NULL) > 0);
+    assert_text_has(at, ",\"coefficient\":");
+    free(text);
+    assert_done(run_whole(*state, "untold", false, 0, "weighting.method=dwa", "train.steps=4", NULL));
+    text = read_metrics(world_path(*state, "untold/metrics.jsonl"));
+    assert_null(strstr(text, "\"gradient\":"));
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_metrics_tell_it),
         cmocka_unit_test(test_pcgrad_projects),
         cmocka_unit_test(test_gradnorm_balances_parameters),
         cmocka_unit_test(test_gradnorm_balances_the_representation),
