@@ -77,6 +77,7 @@ static berth_status run_batch(struct berth_trainer *t, const struct berth_batch 
         .graphs = t->graphs,
     };
     BERTH_TRY(task_walk_batch(t, &batch, &options));
+    if (batch->sequence_count == 0) return BERTH_OK; /* arranged by task, and no task has an item in it */
     berth_tape_reset(t->tape, true);
     BERTH_TRY(berth_model_forward(t->model, t->tape, batch, &options, t->logits));
     for (size_t i = 0; i < t->task_count; i++) {

@@ -32,13 +32,17 @@ static void close_window(struct weighting *w) {
 
 static void weights(struct weighting *w, const struct weighting_step *step, double *out) {
     const double window = (double)(w->window > 0 ? step->step / w->window : step->epoch);
-    double sum = 0;
+    double sum = 0, most = 0;
     if (window != w->memory[WINDOW]) close_window(w);
     w->memory[WINDOW] = window;
     for (size_t i = 0; i < w->task_count; i++) {
         const double *m = of_task(w, i);
-        w->scratch[i] = exp((m[BEFORE] > 0 ? m[LAST] / m[BEFORE] : 1.0) / w->temperature);
-        if (w->trained[i]) sum += w->scratch[i];
+        w->scratch[i] = (m[BEFORE] > 0 ? m[LAST] / m[BEFORE] : 1.0) / w->temperature;
+        if (w->trained[i] && w->scratch[i] > most) most = w->scratch[i];
+    }
+    for (size_t i = 0; i < w->task_count; i++) {
+        w->scratch[i] = w->trained[i] ? exp(w->scratch[i] - most) : 0; /* at most 1: no overflow */
+        sum += w->scratch[i];
     }
     for (size_t i = 0; i < w->task_count; i++)
         out[i] = step->active[i] ? w->trained_count * w->scratch[i] / sum : 0.0;
@@ -52,5 +56,9 @@ static void remember(struct weighting *w, const struct weighting_step *step) {
     }
 }
 
-const struct weighting_kind weighting_dwa = {
-    .name = "dwa", .memory = HEAD, .memory_a_task = FIELDS, .weights = weights, .remember = remember};
+const struct weighting_kind weighting_dwa = {.name = "dwa",
+                                             .keys = WEIGHTING_TEMPERATURE | WEIGHTING_WINDOW,
+                                             .memory = HEAD,
+                                             .memory_a_task = FIELDS,
+                                             .weights = weights,
+                                             .remember = remember};

@@ -64,6 +64,8 @@ static void remember(struct weighting *w, const struct weighting_step *step) {
 }
 
 const struct weighting_kind weighting_gradnorm = {.name = "gradnorm",
+                                                  .keys =
+                                                      WEIGHTING_RATE | WEIGHTING_GRADIENTS | WEIGHTING_ALPHA,
                                                   .learns = true,
                                                   .first = 1.0,
                                                   .gradients = true,

@@ -48,4 +48,4 @@ static void combine(struct weighting *w, const struct weighting_step *step, doub
 }
 
 const struct weighting_kind weighting_pcgrad = {
-    .name = "pcgrad", .gradients = true, .weights = weights, .combine = combine};
+    .name = "pcgrad", .keys = WEIGHTING_GRADIENTS, .gradients = true, .weights = weights, .combine = combine};

@@ -23,5 +23,10 @@ static void slopes(struct weighting *w, const struct weighting_step *step, doubl
                                  : 0.0;
 }
 
-const struct weighting_kind weighting_uncertainty = {
-    .name = "uncertainty", .learns = true, .first = -0.5, .weights = weights, .term = term, .slopes = slopes};
+const struct weighting_kind weighting_uncertainty = {.name = "uncertainty",
+                                                     .keys = WEIGHTING_RATE,
+                                                     .learns = true,
+                                                     .first = -0.5,
+                                                     .weights = weights,
+                                                     .term = term,
+                                                     .slopes = slopes};

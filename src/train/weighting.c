@@ -42,9 +42,40 @@ static berth_status make_learnt(struct weighting *w) {
     return berth_device_upload(w->device, w->values, w->host, bytes);
 }
 
+/* Whether a key has another value than the table's own. */
+static bool is_set(const struct berth_config *c, const char *path) {
+    const struct berth_key *row = berth_config_keys;
+    while (strcmp(row->path, path) != 0)
+        row++;
+    if (row->type == BERTH_KEY_CHOICE) return strcmp(berth_config_string(c, path), row->default_value) != 0;
+    const double value =
+        row->type == BERTH_KEY_INT ? (double)berth_config_int(c, path) : berth_config_number(c, path);
+    return value != strtod(row->default_value, NULL);
+}
+
+/* A key that the method does not read changes nothing: who sets it means something else. In stages a key may
+ * stand for another stage's method. */
+static berth_status check_keys(const struct weighting *w, const struct berth_config *c) {
+    static const struct {
+        unsigned key;
+        const char *path;
+    } keys[] = {{WEIGHTING_RATE, "weighting.rate"},
+                {WEIGHTING_GRADIENTS, "weighting.gradients"},
+                {WEIGHTING_ALPHA, "weighting.alpha"},
+                {WEIGHTING_TEMPERATURE, "weighting.temperature"},
+                {WEIGHTING_WINDOW, "weighting.window"}};
+    if (berth_config_count(c, "stages") > 0) return BERTH_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if ((w->kind->keys & keys[i].key) || !is_set(c, keys[i].path)) continue;
+        return berth_config_fail(c, keys[i].path, "weighting.method %s does not read it", w->kind->name);
+    }
+    return BERTH_OK;
+}
+
 /* What cannot go together, each in one line. */
 static berth_status check_settings(const struct weighting *w, const struct berth_config *c) {
     const char *method = w->kind->name;
+    BERTH_TRY(check_keys(w, c));
     for (size_t i = 0; i < w->task_count; i++) {
         char path[128];
         snprintf(path, sizeof path, "tasks.%s.weight", berth_config_name(c, "tasks", i));

@@ -52,8 +52,18 @@ struct weighting {
     int64_t *order;  /* [task_count] */
 };
 
+/* Keys of `weighting` beside `method`. */
+enum {
+    WEIGHTING_RATE = 1,
+    WEIGHTING_GRADIENTS = 2,
+    WEIGHTING_ALPHA = 4,
+    WEIGHTING_TEMPERATURE = 8,
+    WEIGHTING_WINDOW = 16
+};
+
 struct weighting_kind {
     const char *name; /* weighting.method */
+    unsigned keys;    /* those it reads; others with a value of their own are refused */
     bool takes_fixed; /* tasks.NAME.weight belongs to it */
     bool learns;      /* one value a task, trained with the optimizer */
     double first;     /* its first value */

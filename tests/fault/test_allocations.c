@@ -158,6 +158,8 @@ static void test_rich(void **state) {
           "freeze=[{select: embeddings}, {select: layers.0, until: 10 steps}]");
     COUNT(*state, "parts", "train.accumulate=4", "deterministic=strict");
     COUNT(*state, "tokens", "train={steps: 152, batch_tokens: 40, lr: 2.0e-3}");
+    COUNT(*state, "by task", "weighting.method=pcgrad", "train.accumulate=2", "train.recompute=layers");
+    COUNT(*state, "representation", "weighting={method: gradnorm, gradients: representation}");
 }
 
 /* The counter counts: the shim is where it should be. */

@@ -267,6 +267,51 @@ static void test_dwa_follows_the_losses(void **state) {
     check_dwa(*state, "weighting.window=4", "sampling.mix=step", 4);
 }
 
+/* The least temperature there is: one task has all the weight, and no number overflows. */
+static void test_dwa_is_finite(void **state) {
+    struct world_run r;
+    run_make(&r, *state, "unused", "weighting.method=dwa", "weighting.temperature=0.001", "weighting.window=1",
+             "train.lr=1e-2", NULL);
+    for (int s = 0; s < 6; s++) {
+        double sum = 0;
+        bool all = true;
+        assert_done(train_step(r.trainer));
+        for (int k = 0; k < TASKS; k++) {
+            assert_true(isfinite(r.trainer->weights[k]));
+            sum += r.trainer->weights[k];
+            all &= r.trainer->active[k + 1];
+        }
+        if (all) assert_true(fabs(sum - TASKS) < 1e-9);
+    }
+    run_free(&r);
+}
+
+/* A part of a step without an item of any task: nothing is passed, the step goes on. */
+static void test_parts_without_items(void **state) {
+    static const char *const gradients[] = {"weighting.gradients=parameters",
+                                            "weighting.gradients=representation"};
+    for (int i = 0; i < 2; i++) {
+        struct world_run r;
+        bool seen = false;
+        run_make(&r, *state, "unused", "weighting.method=gradnorm", gradients[i], "train.batch_size=4",
+                 "train.accumulate=4", "tasks.words={type: mlm, source: talk, mask: 0.01}",
+                 "stages=[{name: only, tasks: [feeling, words], train: {steps: 12}}]", NULL);
+        struct berth_trainer *t = r.trainer;
+        for (int s = 0; s < 12; s++) {
+            assert_done(train_step(t));
+            for (int b = 0; b < berth_feeder_batch_count(t->feeder); b++) {
+                const struct berth_batch *batch = berth_feeder_batch(t->feeder, b);
+                int64_t items = 0;
+                for (int k = 0; k < batch->task_count; k++)
+                    items += batch->items[k].count;
+                seen |= batch->sequence_count > 0 && items == 0;
+            }
+        }
+        assert_true(seen); /* or nothing was tested */
+        run_free(&r);
+    }
+}
+
 /* ---- what is said before a run */
 
 static void refused(struct world *w, const char *method, const char *other, const char *third,
@@ -289,6 +334,20 @@ static void test_what_cannot_be_is_refused(void **state) {
             "the head of task 'slots' does not read the last layer alone");
     refused(*state, "weighting.method=dwa", "tasks.slots.weight=2", NULL,
             "weights belong to weighting.method fixed");
+    refused(*state, "weighting.method=fixed", "weighting.alpha=1", NULL,
+            "weighting.alpha: weighting.method fixed does not read it");
+    refused(*state, "weighting.method=uncertainty", "weighting.temperature=1", NULL,
+            "uncertainty does not read it");
+    refused(*state, "weighting.method=dwa", "weighting.gradients=representation", NULL, "dwa does not read it");
+    refused(*state, "weighting.method=pcgrad", "weighting.rate=0.1", NULL, "pcgrad does not read it");
+    refused(*state, "weighting.method=gradnorm", "weighting.window=7", NULL, "gradnorm does not read it");
+    /* as the effective configuration of a run has it: with their own values they may stand there */
+    struct berth_config *c =
+        world_config(*state, "weighting.alpha=1.5", "weighting.window=0", "weighting.rate=0.001", NULL);
+    struct berth_trainer *t = NULL;
+    assert_done(berth_trainer_create(&t, c, NULL));
+    berth_trainer_free(t);
+    berth_config_free(c);
 }
 
 static void test_the_plan_says_it(void **state) {
@@ -325,6 +384,8 @@ int main(void) {
         cmocka_unit_test(test_gradnorm_balances_parameters),
         cmocka_unit_test(test_gradnorm_balances_the_representation),
         cmocka_unit_test(test_dwa_follows_the_losses),
+        cmocka_unit_test(test_dwa_is_finite),
+        cmocka_unit_test(test_parts_without_items),
         cmocka_unit_test(test_what_cannot_be_is_refused),
         cmocka_unit_test(test_the_plan_says_it),
     };
