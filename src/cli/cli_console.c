@@ -49,7 +49,7 @@ void cli_console_text(const char *text) {
     fflush(stderr);
 }
 
-static int terminal_width(void) {
+int cli_console_width(void) {
     struct winsize size;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20) return size.ws_col;
     return 80;
@@ -57,7 +57,7 @@ static int terminal_width(void) {
 
 void cli_console_bar(const char *text) {
     if (!console.is_terminal) return;
-    fprintf(stderr, "\r%.*s\x1b[K", terminal_width() - 1, text);
+    fprintf(stderr, "\r%.*s\x1b[K", cli_console_width() - 1, text);
     fflush(stderr);
     console.bar_shown = true;
 }

@@ -71,6 +71,7 @@ void cli_command_help(struct berth_str *out, const struct cli_command *command);
 /* ---- the console: standard error, with at most one bar that is redrawn in place on its last line */
 void cli_console_init(void);
 bool cli_console_is_terminal(void);
+int cli_console_width(void); /* columns of the terminal; 80 where they cannot be told */
 /* A line of its own; a bar on the screen gives way. */
 void cli_console_line(const char *fmt, ...) BERTH_PRINTF(1, 2);
 /* Several lines, printed as they are. */
