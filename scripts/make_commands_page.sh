@@ -33,7 +33,8 @@ text <<'END'
 # The commands
 
 Written by `scripts/make_commands_page.sh`, which ran each example in the folder of the demo (`scripts/quickstart.sh`)
-and took down what it printed; `...` stands for lines that were left out. All options of a command are in
+and took down what it printed; `...` stands for lines that were left out, and speeds are those of a machine with other
+work to do. All options of a command are in
 `berth COMMAND --help` and in the [manual page](man/berth.1), all settings in [configuration.md](configuration.md).
 
 Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage or

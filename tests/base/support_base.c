@@ -1,28 +1,16 @@
 /* support_base.c: temporary folders for the tests of base. */
 #include "base/support_base.h"
 
-#include <ftw.h>
 #include <stdio.h>
-#include <unistd.h>
+
+#include "support/temp_folder.h"
 
 char *temp_folder_make(void) {
-    const char *root = getenv("TMPDIR");
-    char *path = NULL;
-    assert_true(asprintf(&path, "%s/berth-test-XXXXXX", root != NULL && root[0] != '\0' ? root : "/tmp") > 0);
-    assert_non_null(mkdtemp(path));
-    return path;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
+    return test_folder_make("base");
 }
 
 void temp_folder_remove(char *folder) {
-    assert_int_equal(nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
-    free(folder);
+    test_folder_remove(folder);
 }
 
 char *temp_path(const char *folder, const char *name) {

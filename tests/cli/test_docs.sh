@@ -21,6 +21,9 @@ say "every command and option of the help is in both pages"
 [ "$(wc -l < "$tmp/commands")" -ge 12 ] || fail "berth help lists $(wc -l < "$tmp/commands") commands"
 options=0
 while read -r command; do
+    grep -qxF "## berth $command" "$BERTH_SOURCE_DIR/docs/commands.md" || fail "docs/commands.md lacks berth $command"
+    grep -qE "^\\$ (.* )?berth $command( |\$)" "$BERTH_SOURCE_DIR/docs/commands.md" ||
+        fail "docs/commands.md has no example of berth $command"
     grep -qxF ".SS berth $command" "$man" || fail "the manual page lacks berth $command"
     grep -qE "^_berth_commands=\"(.* )?$command( .*)?\"\$" "$completion" || fail "the completion lacks $command"
     sed -n "/^.SS berth $command\$/,/^.S[SH]/p" "$man" > "$tmp/section"

@@ -1,8 +1,9 @@
 /* support_data.c: worlds for the tests of data. */
 #include "data/support_data.h"
 
-#include <ftw.h>
 #include <stdio.h>
+
+#include "support/temp_folder.h"
 
 static void gather(void *user, enum berth_log_level level, const char *line) {
     struct data_world *w = user;
@@ -30,28 +31,18 @@ static void write_vocabulary(const struct data_world *w) {
 }
 
 void world_make(struct data_world *w) {
-    const char *root = getenv("TMPDIR");
     memset(w, 0, sizeof *w);
     w->max_length = 16;
-    assert_true(asprintf(&w->folder, "%s/berth-data-XXXXXX", root && root[0] ? root : "/tmp") > 0);
-    assert_non_null(mkdtemp(w->folder));
+    w->folder = test_folder_make("data");
     write_vocabulary(w);
     assert_ok(berth_tokenizer_load_vocab(&w->tokenizer, world_path(w, "vocab.txt"), NULL));
     berth_log_set(gather, w, BERTH_LOG_INFO);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 void world_remove(struct data_world *w) {
     berth_log_set(NULL, NULL, BERTH_LOG_ERROR);
     berth_tokenizer_free(w->tokenizer);
-    assert_int_equal(nftw(w->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
-    free(w->folder);
+    test_folder_remove(w->folder);
 }
 
 const char *world_path(const struct data_world *w, const char *name) {

@@ -1,12 +1,11 @@
 /* support_model.c: derived weights, batches, losses and folders for the tests of the model. */
 #include "model/support_model.h"
 
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "berth/file.h"
+#include "support/temp_folder.h"
 
 char *model_path(const char *folder, const char *name) {
     char *path = NULL;
@@ -15,22 +14,11 @@ char *model_path(const char *folder, const char *name) {
 }
 
 char *model_temp_folder(void) {
-    const char *root = getenv("TMPDIR");
-    char *path = model_path(root != NULL && root[0] != '\0' ? root : "/tmp", "berth-model-XXXXXX");
-    assert_non_null(mkdtemp(path));
-    return path;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
+    return test_folder_make("model");
 }
 
 void model_temp_remove(char *folder) {
-    assert_int_equal(nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
-    free(folder);
+    test_folder_remove(folder);
 }
 
 void model_put_text(const char *folder, const char *name, const char *text) {

@@ -2,28 +2,15 @@
 #include "text/support_text.h"
 
 #include <stdio.h>
-#include <unistd.h>
+
+#include "support/temp_folder.h"
 
 char *text_folder_make(void) {
-    const char *root = getenv("TMPDIR");
-    char *path = NULL;
-    assert_true(asprintf(&path, "%s/berth-text-XXXXXX", root != NULL && root[0] != '\0' ? root : "/tmp") > 0);
-    assert_non_null(mkdtemp(path));
-    return path;
+    return test_folder_make("text");
 }
 
 void text_folder_remove(char *folder) {
-    char **names = NULL;
-    size_t count = 0;
-    assert_done(berth_list_folder(&names, &count, folder));
-    for (size_t i = 0; i < count; i++) {
-        char *path = text_path(folder, names[i]);
-        assert_int_equal(unlink(path), 0);
-        free(path);
-    }
-    berth_names_free(names, count);
-    assert_int_equal(rmdir(folder), 0);
-    free(folder);
+    test_folder_remove(folder);
 }
 
 char *text_path(const char *folder, const char *name) {

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "berth/file.h"
+#include "support/temp_folder.h"
 
 static const char *const VOCAB =
     "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nplay\nsome\nmusic\nbook\na\ntable\nin\nparis\n"
@@ -86,9 +86,9 @@ static void write_talk(const struct world *w) {
 int world_setup(void **state) {
     static struct world world;
     struct world *w = &world;
-    const char *base = getenv("TMPDIR");
-    snprintf(w->folder, sizeof w->folder, "%s/berth-train.XXXXXX", base != NULL ? base : "/tmp");
-    if (mkdtemp(w->folder) == NULL) return -1;
+    char *folder = test_folder_make("train");
+    snprintf(w->folder, sizeof w->folder, "%s", folder);
+    free(folder);
     snprintf(w->config, sizeof w->config, "%.270s/world.yaml", w->folder);
     write_talk(w);
     world_write(
@@ -101,27 +101,9 @@ int world_setup(void **state) {
     return 0;
 }
 
-static void remove_folder(const char *path) {
-    char **names = NULL;
-    size_t count = 0;
-    if (!berth_is_folder(path)) {
-        unlink(path);
-        return;
-    }
-    check(berth_list_folder(&names, &count, path));
-    for (size_t i = 0; i < count; i++) {
-        char *child = NULL;
-        check(berth_path_join(&child, path, names[i]));
-        remove_folder(child);
-        free(child);
-    }
-    berth_names_free(names, count);
-    rmdir(path);
-}
-
 int world_teardown(void **state) {
     struct world *w = *state;
-    remove_folder(w->folder);
+    test_folder_remove(strdup(w->folder));
     return 0;
 }
 
