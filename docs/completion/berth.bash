@@ -6,8 +6,8 @@ _berth_options() { # COMMAND: its options
     case $1 in
     train) echo "--resume --ranks --dry-run --verbose --help" ;;
     eval) echo "--split --data --label --input --column --pair-column --no-header --delimiter --encoding --json --details --verbose --help" ;;
-    predict) echo "--task --format --header --probabilities --keep --input --column --pair-column --no-header --delimiter --encoding --max-length --overflow --stride --window --device --count-passes --verbose --help" ;;
-    embed) echo "--pooling --normalize --format --out --keep --input --column --pair-column --no-header --delimiter --encoding --max-length --window --device --verbose --help" ;;
+    predict) echo "--task --format --header --probabilities --keep --input --column --pair-column --no-header --delimiter --encoding --max-length --overflow --stride --window --device --precision --count-passes --verbose --help" ;;
+    embed) echo "--pooling --normalize --format --out --keep --input --column --pair-column --no-header --delimiter --encoding --max-length --window --device --precision --verbose --help" ;;
     tokenize) echo "--no-special --tokens --offsets --characters --format --pair --words --max-length --truncation --from-left --windows --stride --threads --decode --skip-special --verbose --help" ;;
     vocab) echo "--size --out --force --lowercase --min-frequency --alphabet --files --column --pair-column --no-header --delimiter --input --encoding --memory --temp --verbose --help" ;;
     pack) echo "--verbose --help" ;;
@@ -45,6 +45,7 @@ _berth_values() { # COMMAND OPTION: the words it takes; - a file; nothing: a fla
     predict:--stride) echo "-" ;;
     predict:--window) echo "-" ;;
     predict:--device) echo "-" ;;
+    predict:--precision) echo "fp32 bf16" ;;
     embed:--pooling) echo "mean cls pooler" ;;
     embed:--format) echo "tsv jsonl hdf5 npy" ;;
     embed:--out) echo "-" ;;
@@ -57,6 +58,7 @@ _berth_values() { # COMMAND OPTION: the words it takes; - a file; nothing: a fla
     embed:--max-length) echo "-" ;;
     embed:--window) echo "-" ;;
     embed:--device) echo "-" ;;
+    embed:--precision) echo "fp32 bf16" ;;
     tokenize:--format) echo "ids json" ;;
     tokenize:--max-length) echo "-" ;;
     tokenize:--truncation) echo "-" ;;

@@ -85,6 +85,12 @@ const char *cli_device(const struct cli_args *args) {
     return name ? name : "auto";
 }
 
+berth_status cli_precision(const struct cli_args *args, struct cli_model *m) {
+    int choice = 0;
+    BERTH_TRY(cli_choice(args, "precision", "fp32|bf16", &choice));
+    return choice == 1 ? berth_model_set_precision(m->model, BERTH_BF16) : BERTH_OK;
+}
+
 berth_status cli_max_length(const struct cli_args *args, const struct cli_model *m, int64_t *out) {
     *out = m->model->config.positions;
     return cli_int(args, "max-length", 3, m->model->config.positions, out);

@@ -187,6 +187,10 @@ void cli_model_close(struct cli_model *m);
 #define CLI_DEVICE_OPTION                                                                                      \
     { "device", "NAME", "auto (default), cpu, cuda, cuda:N" }
 const char *cli_device(const struct cli_args *args);
+/* --precision: what an opened model computes in; fp32 where it is not given. */
+#define CLI_PRECISION_OPTION                                                                                   \
+    { "precision", "fp32|bf16", "what the backbone computes in (default fp32)" }
+berth_status cli_precision(const struct cli_args *args, struct cli_model *m) BERTH_CHECKED;
 /* The longest sequence: --max-length, checked against the model's positions. */
 berth_status cli_max_length(const struct cli_args *args, const struct cli_model *m, int64_t *out) BERTH_CHECKED;
 

@@ -133,6 +133,7 @@ static berth_status open_all(struct embedder *e, const struct cli_args *args) {
     BERTH_TRY(cli_texts_open(&e->in, args, args->positional_count > 1 ? args->positional[1] : NULL, true));
     if (e->in.keep_count > 1) BERTH_FAIL(BERTH_E_USAGE, "embed: --keep: one column, which is the row's id");
     BERTH_TRY(cli_model_open(&e->m, args->positional[0], cli_device(args), NULL, 0));
+    BERTH_TRY(cli_precision(args, &e->m));
     BERTH_TRY(cli_max_length(args, &e->m, &e->limits.max_length));
     BERTH_TRY(take_settings(e, args));
     e->sink.width = e->m.model->config.hidden;
@@ -172,6 +173,7 @@ static const struct cli_option options[] = {
     {"max-length", "N", "tokens a line at most (default: the model's positions)"},
     {"window", "N", "lines that are read ahead and put in order of length (default 4096)"},
     CLI_DEVICE_OPTION,
+    CLI_PRECISION_OPTION,
     {NULL, NULL, NULL},
 };
 

@@ -146,6 +146,7 @@ static berth_status open_all(struct predictor *p, const struct cli_args *args) {
     if (p->m.model->head_count == 0)
         BERTH_FAIL(BERTH_E_USAGE, "%s: this model has no heads to predict with; `berth embed` needs none",
                    args->positional[0]);
+    BERTH_TRY(cli_precision(args, &p->m));
     BERTH_TRY(predict_batch_init(&p->batch, &p->m));
     BERTH_TRY(read_limits(p, args));
     BERTH_TRY(choose_tasks(p, cli_value(args, "task")));
@@ -199,6 +200,7 @@ static const struct cli_option options[] = {
     {"stride", "N", "windows: tokens that neighbours share (default 16)"},
     {"window", "N", "lines that are read ahead and put in order of length (default 4096)"},
     CLI_DEVICE_OPTION,
+    CLI_PRECISION_OPTION,
     {"count-passes", NULL, "at the end, tell the passes through the backbone and the batches"},
     {NULL, NULL, NULL},
 };

@@ -55,13 +55,14 @@ static bool find_axes(struct axes *a, const struct report_line *lines, size_t co
     if (!any) return false;
     a->x0 = fmin(a->x0, 0); /* so that all charts of a run have the same axis */
     if (a->x1 <= a->x0) a->x1 += 1;
+    const bool full = a->y1 == 1 && !log_y; /* what reached 1 cannot go above: the plot ends there */
     double room = (a->y1 - a->y0) * 0.05;
     if (room <= fabs(a->y1) * 1e-9) room = fmax(fabs(a->y1) * 0.1, 1e-6);
     if (a->y0 >= 0 && a->y0 - room < 0 && !log_y) /* what cannot be negative begins at 0 */
         a->y0 = 0;
     else
         a->y0 -= room;
-    a->y1 += room;
+    if (!full) a->y1 += room;
     return true;
 }
 
@@ -94,7 +95,7 @@ static void add_grid(struct berth_str *out, const struct axes *a) {
                        WIDTH - RIGHT, at, at);
         berth_str_addf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", LEFT - 6, at + 4);
         if (a->log_y)
-            berth_str_addf(out, "%.2g", value);
+            berth_str_addf(out, value >= 0.01 && value < 1e6 ? "%.6g" : "%.2g", value);
         else
             add_tick(out, value, step, fmax(fabs(a->y0), fabs(a->y1)));
         berth_str_add(out, "</text>");

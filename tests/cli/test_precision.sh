@@ -31,9 +31,21 @@ if grep -q "^bf16: yes" "$out"; then
     digests "$run/best" > "$tmp/a"
     digests "$tmp/fp32/best" > "$tmp/b"
     cmp -s "$tmp/a" "$tmp/b" && fail "bf16 gave the bits of fp32"
+    say "predict and embed, too"
+    text=$tmp/world/talk/test/seq.in
+    "$berth" predict "$tmp/fp32" "$text" > "$tmp/p32" 2> "$err" && run 0 "$berth" predict "$tmp/fp32" "$text" --precision bf16
+    cmp "$out" "$tmp/p32" > /dev/null && fail "--precision bf16 changes nothing"
+    [ "$(cut -f 1,4 "$out" | paste - <(cut -f 1,4 "$tmp/p32") | awk -F '\t' '$1 == $3 && $2 == $4' | wc -l)" -ge 10 ] ||
+        fail "other labels: $(cat "$out")"
+    "$berth" embed "$tmp/fp32" "$text" > "$tmp/p32" 2> "$err" && run 0 "$berth" embed "$tmp/fp32" "$text" --precision bf16
+    paste "$out" "$tmp/p32" | awk -F '\t' '{ for (i = 1; i <= 32; i++) { d = $i - $(i + 32); if (d < 0) d = -d; sum += d; if (d > 0.2) exit 1 } }
+        END { exit !(sum > 0) }' || fail "embeddings in bf16 are far off, or the same"
 else
     say "this processor has no bf16 units: refused"
     run 2 "$berth" train "$config" precision=bf16
     one_line "has no bf16 units"
 fi
+run 0 "$berth" train "$config" "output=$tmp/any" train.epochs=1
+run 1 env BERTH_CPU_ISA=base "$berth" predict "$tmp/any" "$tmp/world/talk/test/seq.in" --precision bf16
+one_line "bf16"
 passed

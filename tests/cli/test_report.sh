@@ -130,11 +130,18 @@ say "stages, frozen parts, names as they may be, many tasks, and runs side by si
 tasks=$(awk 'BEGIN { for (i = 0; i < 10; i++) printf "tasks.t-%d={type: classification, source: %s, label: label}\n", i, i % 2 ? "reviews" : "talk" }' < /dev/null)
 mapfile -t tasks <<< "$tasks"
 run 0 "$berth" train "$config" output="$tmp/stages" "${tasks[@]}" 'freeze=[{select: embeddings}]' \
-    'stages=[{name: warm, tasks: [intent], train: {epochs: 1}}, {name: joint, train: {steps: 9}}]'
+    weighting.method=uncertainty 'stages=[{name: warm, tasks: [intent], train: {epochs: 1}}, {name: joint, train: {steps: 9}}]'
 run 0 "$berth" report "$tmp/stages"
 check_page "$tmp/stages/report.html" '
+import json
 for name in ["t-%d: accuracy" % i for i in range(10)] + ["stage", "joint", "select: embeddings"]: assert name in page.text, name
-assert "t-9, test" in page.text
+assert "t-9, test" in page.text and "weights of the losses" in page.text
+chart = text[text.index("weights of the losses"):].split("</figure>")[0]
+ticks = [float(t) for t in re.findall(r"text-anchor=.end.>([0-9.]+)</text>", chart)]
+assert len(ticks) > 2 and min(ticks) > 0.5, ticks # a task that a step does not hold has no weight, not the weight 0
+lines = [json.loads(line) for line in open(sys.argv[2] + "/stages/metrics.jsonl")]
+weights = [t["weight"] for line in lines if line["type"] == "step" for t in line["tasks"].values()]
+assert None in weights and all(w is None or 0.5 < w < 2 for w in weights), weights
 '
 run 0 "$berth" report "$run" "$tmp/stages" --out "$tmp/both.html"
 check_page "$tmp/both.html" 'assert "2 runs side by side" in page.text and "stages: intent, test" in page.text'
