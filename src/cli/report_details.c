@@ -198,8 +198,10 @@ void tables_details(struct berth_str *out, const struct report_run *run, bool wi
         const struct berth_json *j = run->details[split];
         for (size_t i = 0; j != NULL && i < berth_json_count(j, "details"); i++) {
             const struct details d = {.json = j, .task = berth_json_key(j, "details", i)};
-            berth_str_addf(out, "<details%s><summary>",
-                           split == 0 && run->details[1] != NULL ? "" : " open=\"\"");
+            char test[PATH_SIZE]; /* dev is folded away where test tells of the same task */
+            snprintf(test, sizeof test, "details.%s", d.task);
+            const bool folded = split == 0 && run->details[1] != NULL && berth_json_has(run->details[1], test);
+            berth_str_addf(out, "<details%s><summary>", folded ? "" : " open=\"\"");
             if (with_name) html_addf(out, "%s: ", run->name);
             html_addf(out, "%s, %s", d.task, splits[split]);
             berth_str_add(out, "</summary>\n");

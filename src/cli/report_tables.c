@@ -75,6 +75,7 @@ static void add_score_rows(struct berth_str *out, const struct report_run *runs,
                            const char *task) {
     const struct report_run *first = &runs[0];
     char prefix[200];
+    bool begun = false; /* a task's own metric stands first */
     for (size_t k = 0; k < first->series_count; k++) {
         const char *name = first->series[k].name;
         snprintf(prefix, sizeof prefix, "dev/%s/", task);
@@ -84,8 +85,10 @@ static void add_score_rows(struct berth_str *out, const struct report_run *runs,
             if (report_find(first, "dev%s", name + 4) != NULL) continue; /* shown with dev */
         }
         const char *metric = name + strlen(prefix);
-        berth_str_add(out, "<tr>");
-        html_cell(out, "td", task);
+        berth_str_addf(out, "<tr%s><td%s>", begun ? "" : " class=\"own\"", begun ? " class=\"again\"" : "");
+        begun = true;
+        html_add(out, task);
+        berth_str_add(out, "</td>");
         html_cell(out, "td", metric);
         for (size_t i = 0; i < count; i++) {
             const struct report_series *test = report_find(&runs[i], "test/%s/%s", task, metric);
