@@ -107,6 +107,32 @@ for text in '"crf": true' '"scheme": "bio"' '"threshold": 0.' '"reads": "mix"' '
     grep -qF "$text" "$heads" || fail "berth_heads.json lacks $text"
 done
 
+say "what stands behind the scores of labels, numbers and search"
+grep -q '"search": {"ranks": \[{"at": 1, "share": ' "$tmp/whole/evaluation-dev.json" || fail "search: no ranks"
+run 0 "$berth" predict "$tmp/whole" "$world/items_dev.tsv" --input tsv --column text --keep topics,stars --task topics,stars --format json
+if command -v python3 > /dev/null; then
+    python3 - "$out" "$tmp/whole/evaluation-dev.json" <<'END' || fail "evaluation-dev.json does not fit the answers"
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+details = json.load(open(sys.argv[2]))["details"]
+gold = [set(r["columns"]["topics"].split(",")) for r in rows]
+said = [set(r["heads"]["topics"]["labels"]) for r in rows]
+assert {c["label"] for c in details["topics"]["classes"]} >= set.union(*gold)
+for c in details["topics"]["classes"]:
+    k = c["label"]
+    counts = (sum(k in g for g in gold), sum(k in s for s in said), sum(k in g and k in s for g, s in zip(gold, said)))
+    assert (c["support"], c["predicted"], c["correct"]) == counts, (c, counts)
+    assert c["recall"] == (None if not counts[0] else round(counts[2] / counts[0], 9)), c
+target = sorted(float(r["columns"]["stars"]) for r in rows)
+off = sorted(r["heads"]["stars"]["value"] - float(r["columns"]["stars"]) for r in rows)
+spread = details["stars"]["residuals"]
+median = (off[(len(off) - 1) // 2] + off[len(off) // 2]) / 2
+for name, value in (("mean", sum(off) / len(off)), ("min", off[0]), ("max", off[-1]), ("median", median)):
+    assert abs(spread[name] - value) < 1e-4, (name, spread[name], value)
+assert details["stars"]["targets"]["max"] == target[-1] and details["stars"]["targets"]["min"] == target[0]
+END
+fi
+
 say "answers of each kind"
 printf 'very great film with maps\twhat is the [MASK] in rome\n' > "$tmp/lines"
 run 0 "$berth" predict "$tmp/whole" "$tmp/lines" --format json
