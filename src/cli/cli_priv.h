@@ -194,6 +194,8 @@ berth_status cli_precision(const struct cli_args *args, struct cli_model *m) BER
 /* The longest sequence: --max-length, checked against the model's positions. */
 berth_status cli_max_length(const struct cli_args *args, const struct cli_model *m, int64_t *out) BERTH_CHECKED;
 
+/* A text as a cell of TSV: tabs, line ends and ends of list items become spaces (the last end nothing). */
+void cli_add_cell(struct berth_str *out, const char *text, size_t size);
 /* Adds text as a JSON string; bad UTF-8 becomes U+FFFD. */
 void cli_add_json_text(struct berth_str *out, const char *text, size_t size);
 

@@ -148,7 +148,19 @@ berth_status cli_rows_order(struct cli_rows *w) {
     return BERTH_OK;
 }
 
-/* ---- texts as JSON */
+/* ---- texts as cells and as JSON */
+
+void cli_add_cell(struct berth_str *out, const char *text, size_t size) {
+    for (size_t at = 0; at < size;) {
+        size_t n = 0;
+        while (at + n < size && !strchr("\t\r\n\x1F", text[at + n]))
+            n++;
+        berth_str_addn(out, text + at, n);
+        at += n;
+        if (at < size && !(text[at] == BERTH_LIST_END && at + 1 == size)) berth_str_add(out, " ");
+        at++;
+    }
+}
 
 void cli_add_json_text(struct berth_str *out, const char *text, size_t size) {
     struct berth_str clean;

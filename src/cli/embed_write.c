@@ -63,16 +63,6 @@ static const char *id_of(const struct cli_row *row) {
     return row->row.label_count > 0 && row->row.labels[0] ? row->row.labels[0] : "";
 }
 
-/* A text as a cell: tabs, line ends and ends of list items become spaces. */
-static void add_cell(struct berth_str *out, const char *text) {
-    for (const char *p = text; *p;) {
-        size_t n = strcspn(p, "\t\r\n\x1F");
-        berth_str_addn(out, p, n);
-        p += n;
-        if (*p) berth_str_add(out, " "), p++;
-    }
-}
-
 static berth_status print_rows(const struct embed_sink *s, const struct cli_rows *window, const float *rows) {
     const char *between = s->format == EMBED_JSONL ? ", " : "\t";
     struct berth_str out;
@@ -91,7 +81,7 @@ static berth_status print_rows(const struct embed_sink *s, const struct cli_rows
             cli_add_json_text(&out, row->text, strlen(row->text));
             berth_str_add(&out, ", \"embedding\": [");
         } else if (s->with_ids) {
-            add_cell(&out, id_of(row));
+            cli_add_cell(&out, id_of(row), strlen(id_of(row)));
             berth_str_add(&out, "\t");
         }
         for (int64_t k = 0; k < s->width; k++)
@@ -110,7 +100,8 @@ static berth_status spool_ids(struct embed_sink *s, const struct cli_rows *windo
     struct berth_str out;
     berth_str_init(&out);
     for (size_t i = 0; i < window->count; i++) {
-        add_cell(&out, id_of(&window->rows[i]));
+        const char *id = id_of(&window->rows[i]);
+        cli_add_cell(&out, id, strlen(id));
         berth_str_add(&out, "\n");
     }
     berth_status status =

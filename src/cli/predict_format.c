@@ -13,20 +13,8 @@
 
 #include "cli/predict_priv.h"
 
-void predict_cell(struct berth_str *out, const char *text, size_t size) {
-    for (size_t at = 0; at < size;) {
-        size_t n = 0;
-        while (at + n < size && !strchr("\t\r\n\x1F", text[at + n]))
-            n++;
-        berth_str_addn(out, text + at, n);
-        at += n;
-        if (at < size && !(text[at] == BERTH_LIST_END && at + 1 == size)) berth_str_add(out, " ");
-        at++;
-    }
-}
-
 static void add_name(struct berth_str *out, const char *name) {
-    predict_cell(out, name, strlen(name));
+    cli_add_cell(out, name, strlen(name));
 }
 
 /* ---- kinds: what is printed of a row that the head was asked of */
@@ -288,6 +276,12 @@ void predict_tsv_header(struct berth_str *out, const struct predict_style *style
     berth_str_add(out, "\n");
 }
 
+void predict_cells(struct berth_str *out, const struct predict_style *style, const struct predict_row *r,
+                   int head) {
+    const struct berth_head *h = &style->m->model->heads[head];
+    kind_of(h)->tsv(out, h, r, &r->said[head], style);
+}
+
 void predict_tsv(struct berth_str *out, const struct predict_style *style, const struct predict_row *r) {
     bool first = true;
     for (size_t i = 0; i < style->keep_count; i++) {
@@ -297,11 +291,10 @@ void predict_tsv(struct berth_str *out, const struct predict_style *style, const
         if (text) add_name(out, text);
     }
     for (int i = 0; i < style->m->model->head_count; i++) {
-        const struct berth_head *head = &style->m->model->heads[i];
         if (!style->wanted[i]) continue;
         if (!first) berth_str_add(out, "\t");
         first = false;
-        kind_of(head)->tsv(out, head, r, &r->said[i], style);
+        predict_cells(out, style, r, i);
     }
     berth_str_add(out, "\n");
 }

@@ -58,7 +58,8 @@ void predict_tsv(struct berth_str *out, const struct predict_style *style, const
 void predict_json(struct berth_str *out, const struct predict_style *style, const struct predict_row *r);
 void predict_conll(struct berth_str *out, const struct predict_style *style, const struct predict_row *r);
 void predict_tsv_header(struct berth_str *out, const struct predict_style *style);
-/* A text as a cell: tabs, line ends and ends of list items become spaces. */
-void predict_cell(struct berth_str *out, const char *text, size_t size);
+/* The cells of a TSV line that are one head's, tabs between. */
+void predict_cells(struct berth_str *out, const struct predict_style *style, const struct predict_row *r,
+                   int head);
 
 #endif /* BERTH_PREDICT_PRIV_H */

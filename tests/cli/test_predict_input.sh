@@ -104,6 +104,12 @@ grep -q ' I-day$' "$out" || fail "the end of the text was not read: $(cat "$out"
 [ ! -s "$err" ] || fail "windows told of a cut"
 run 1 "$berth" predict "$run" "$d/long" --max-length 10 --overflow error
 one_line "$d/long:1: found a text of 35 tokens, expected at most 10"
+awk 'BEGIN { for (i = 0; i < 2000; i++) printf "music "; print "" }' < /dev/null > "$d/endless"
+run 1 "$berth" predict "$run" "$d/endless" --max-length 6 --stride 0 --overflow windows
+one_line "$d/endless:1: found a text of 2002 tokens, 500 windows, expected at most 256 windows"
+run 0 "$berth" predict "$run" "$seq/seq.in" --format conll --probabilities
+grep -q '^# intent: [a-z]*$' "$out" && grep -q '^# intent.probability: 0\.[0-9]*$' "$out" && grep -qE '^[a-z]+	[A-Za-z-]+	[01]\.[0-9]{4}$' "$out" ||
+    fail "conll with probabilities: $(head -n 5 "$out")"
 run 0 "$berth" eval "$run" model.max_length=6 data.talk.overflow=windows data.talk.stride=2
 cp "$out" "$d/scores"
 run 0 "$berth" predict "$run" "$seq/seq.in" --max-length 6 --overflow windows --stride 2
