@@ -15,12 +15,12 @@ text() { # a paragraph, as it stands
     cat
     echo
 }
-show() { # SHELL COMMAND [LINES]: the command, and what it prints (both outputs), at most LINES lines of 160 characters
+show() { # SHELL COMMAND [LINES]: the command, and what it prints (both outputs), at most LINES lines of 200 characters
     local lines=${2:-12} status=0
     echo '```'
     echo "\$ $1"
     PATH="$PWD/build:$PATH" bash -c "$1" > "$work/out" 2>&1 < /dev/null || status=$?
-    cut -c 1-160 "$work/out" | head -n "$lines"
+    cut -c 1-200 "$work/out" | head -n "$lines"
     [ "$(wc -l < "$work/out")" -le "$lines" ] || echo '...'
     [ "$status" = 0 ] || echo "(exit code $status)"
     printf '```\n\n'
@@ -64,6 +64,21 @@ precision, recall and F1 of every class and entity, confusion matrices, residual
 `evaluation-dev.json` and `evaluation-test.json`.
 END
 show "berth eval runs/demo configs/demo.yaml | grep -E 'accuracy|span|mean'"
+text <<'END'
+The object holds `split`, `scores` {task: {metric: value}} and `details` {task: ...}, by kind of task:
+
+| kind | details |
+|---|---|
+| classification | `classes` (label, support, predicted, correct, precision, recall, f1), `unknown` (rows whose label training never saw), `mistakes` (gold, answered, count), and of at most 100 classes `labels` and `confusion` (gold by answered) |
+| tagging | `entities` (type, support, predicted, correct, precision, recall, f1) |
+| multilabel | `classes` as above, `threshold` |
+| regression, similarity | `targets`, `answers`, `residuals` (answer - target): mean, deviation, min, q05, q25, median, q75, q95, max |
+| contrastive | `ranks` (at, share): how many find their positive among the nearest |
+
+A share of nothing is `null`.
+END
+show "berth eval runs/demo --json" 3
+
 text <<'END'
 Data that no configuration names: `--data`, with a column for each head.
 END

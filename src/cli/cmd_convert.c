@@ -48,7 +48,8 @@ out:
 static const struct cli_option options[] = {
     {"out", "FOLDER", "the folder to write; it may not exist yet"},
     {"dtype", "f32|f16|bf16", "number format of the weights (default f32)"},
-    {"to", "berth|sentence-transformers", "berth (default), or sentence-transformers: also what that library needs to embed"},
+    {"to", "berth|sentence-transformers",
+     "berth (default), or sentence-transformers: also what that library needs to embed"},
     {"pooling", "mean|cls|pooler", "sentence-transformers: how tokens become one vector (default mean)"},
     {"normalize", NULL, "sentence-transformers: embeddings of length 1"},
     {"max-length", "N", "sentence-transformers: tokens at most (default: the model's positions)"},
