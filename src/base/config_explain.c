@@ -1,5 +1,6 @@
 /* config_explain.c: the table of keys as text: one key for `berth config --explain`, all of them as the
  * reference page docs/configuration.md. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base_priv.h"
@@ -59,14 +60,18 @@ static bool lies_below(const char *path, const char *section) {
 
 /* What is near: whole paths first, then a last name that is spelt the same. */
 static const char *nearest_path(const char *path) {
-    const char *paths[128];
-    size_t count = 0;
-    for (size_t i = 0; i < berth_config_key_count && count < 128; i++)
-        paths[count++] = berth_config_keys[i].path;
+    const char **paths = NULL;
+    const size_t count = berth_config_key_count;
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(conf_last_name(paths[i]), conf_last_name(path)) == 0) return paths[i];
+        if (strcmp(conf_last_name(berth_config_keys[i].path), conf_last_name(path)) == 0)
+            return berth_config_keys[i].path;
     }
-    return berth_nearest(path, paths, count);
+    if (berth_calloc(&paths, count, sizeof *paths) != BERTH_OK) return NULL;
+    for (size_t i = 0; i < count; i++)
+        paths[i] = berth_config_keys[i].path;
+    const char *near = berth_nearest(path, paths, count);
+    free(paths);
+    return near;
 }
 
 berth_status berth_config_explain(struct berth_str *out, const char *path) {
@@ -78,7 +83,7 @@ berth_status berth_config_explain(struct berth_str *out, const char *path) {
     } else if (strlen(path) >= CONF_PATH || !entry_pattern(path, pattern)) {
         const char *near = nearest_path(path);
         if (near != NULL) BERTH_FAIL(BERTH_E_USAGE, "key '%s' is not known; did you mean '%s'?", path, near);
-        BERTH_FAIL(BERTH_E_USAGE, "key '%s' is not known; `berth config --explain` alone lists all keys", path);
+        BERTH_FAIL(BERTH_E_USAGE, "key '%s' is not known; `berth config --reference` lists all keys", path);
     }
     if (row == NULL || is_container(row)) {
         for (size_t i = 0; i < berth_config_key_count; i++) {

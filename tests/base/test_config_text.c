@@ -175,6 +175,12 @@ static void explanations(void **state) {
                  "key 'train.bach_size' is not known; did you mean 'train.batch_size'?");
     assert_error(berth_config_explain(&s, "epochs"), BERTH_E_USAGE,
                  "key 'epochs' is not known; did you mean 'train.epochs'?");
+    /* the table's last key, too, however long the table is */
+    char wrong[CONF_PATH], expected[2 * CONF_PATH + 64];
+    const char *last = berth_config_keys[berth_config_key_count - 1].path;
+    snprintf(wrong, sizeof wrong, "%sx", last);
+    snprintf(expected, sizeof expected, "key '%s' is not known; did you mean '%s'?", wrong, last);
+    assert_error(berth_config_explain(&s, wrong), BERTH_E_USAGE, expected);
     assert_error_has(berth_config_explain(&s, "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqq"), BERTH_E_USAGE, "is not known");
     berth_str_deinit(&s);
 }
