@@ -82,7 +82,7 @@ _berth_values() { # COMMAND OPTION: the words it takes; - a file; nothing: a fla
     inspect:--vocab) echo "-" ;;
     convert:--out) echo "-" ;;
     convert:--dtype) echo "f32 f16 bf16" ;;
-    convert:--to) echo "-" ;;
+    convert:--to) echo "berth sentence-transformers" ;;
     convert:--pooling) echo "mean cls pooler" ;;
     convert:--max-length) echo "-" ;;
     report:--out) echo "-" ;;
