@@ -128,6 +128,13 @@ once. Source, split, rows, tokens, made or reused, file:
 END
 show "berth pack configs/demo.yaml"
 
+section data
+text <<'END'
+Tells what lies in a configuration's files, before anything is trained: rows, lengths, labels, what is odd; more in
+[data.md](data.md).
+END
+show "berth data configs/demo.yaml" 30
+
 section config
 text <<'END'
 Checks a configuration and prints it in full; `--explain` tells of a key or a section.
