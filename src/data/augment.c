@@ -198,6 +198,13 @@ static bool is_wanted(const struct augment_options *o, const struct row_draw *dr
     return berth_random_unit(key, BERTH_PURPOSE_AUGMENT, STREAM_SHARE, 0) < share;
 }
 
+/* Whether the row as it would be fed has a labelled word for the task. */
+static bool keeps_label(const struct augment_row *r, size_t task) {
+    for (int64_t w = 0; w < r->fed.word_count; w++)
+        if (r->fed.labels[task][w] >= 0) return true;
+    return false;
+}
+
 berth_status augment_row_make(const struct fed_row **out, struct augment_row **work,
                               const struct row_draw *draw) {
     const struct augmenter *a = draw->augmenter;
@@ -221,6 +228,8 @@ berth_status augment_row_make(const struct fed_row **out, struct augment_row **w
     augment_mend_tags(r, &good);
     if (!good) return BERTH_OK; /* no tags for what it would be: it stays as it is */
     BERTH_TRY(augment_store(r));
+    for (size_t k = 0; k < source->tagging_count; k++) /* cut to max_length, too */
+        if (r->labelled[k] > 0 && !keeps_label(r, source->taggings[k].task)) return BERTH_OK;
     *out = &r->fed;
     return BERTH_OK;
 }

@@ -21,7 +21,8 @@ static berth_status find_in_row(struct augment_row *r, struct augment_tagging *t
         bool whole = true;
         for (end = w; end < words && r->entity_of[end] == entity; end++)
             whole = whole && set->word_token[first + end] >= 0;
-        if (entity < 0 || !whole || (end - 1 >= last && augment_is_open(set, row))) continue;
+        if (entity < 0 || !whole || r->entities[entity].open || (end - 1 >= last && augment_is_open(set, row)))
+            continue;
         const struct augment_donor donor = {.row = row, .word = (int32_t)w, .count = (int32_t)(end - w)};
         int32_t type = r->entities[entity].type;
         BERTH_TRY(augment_keep_donor(r, &t->entities[type], &donor, DONORS,

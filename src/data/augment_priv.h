@@ -64,6 +64,7 @@ struct augment_word {
 struct augment_entity {
     int32_t words; /* when it was whole */
     int32_t type;
+    bool open; /* it goes on in a neighbouring window: it stays as it is, and is no donor */
 };
 
 struct augment_row {
@@ -122,7 +123,7 @@ void augment_tagging_deinit(struct augment_tagging *t);
  * has. */
 berth_status augment_find_entities(struct augment_row *r, size_t tagging, int64_t row) BERTH_CHECKED;
 /* Gives new tags to entities that lost words or came apart. *good is false where a tag is needed that the task
- * does not have, or a task lost its last labelled word. */
+ * does not have. */
 void augment_mend_tags(struct augment_row *r, bool *good);
 /* Labelled words of a tagging task. */
 int64_t augment_labelled(const struct augment_row *r, size_t tagging);

@@ -88,6 +88,15 @@ static berth_status load_text(struct augment_row *r, int64_t first, int64_t end)
     return words ? load_words(r, first, end) : load_pieces(r, first, end, 0);
 }
 
+/* What goes on in a neighbouring window stays where and what it is. */
+static void fix_open(struct augment_row *r) {
+    for (size_t i = 0; i < r->word_count; i++) {
+        const struct augment_tag *tags = augment_tags_of(r, i);
+        for (size_t k = 0; tags && k < r->source->tagging_count; k++)
+            if (tags[k].entity >= 0 && r->entities[tags[k].entity].open) r->words[i].fixed = true;
+    }
+}
+
 berth_status augment_load(struct augment_row *r) {
     const struct berth_dataset *set = r->set;
     int64_t row = r->draw->row, first = set->offset[row], end = set->offset[row + 1];
@@ -107,6 +116,7 @@ berth_status augment_load(struct augment_row *r) {
         BERTH_TRY(load_text(r, first + 1, middle - 1));
         if (middle < end) BERTH_TRY(load_pieces(r, middle, end - 1, 1));
     }
+    fix_open(r);
     BERTH_TRY(berth_grow(&r->labelled, &r->labelled_capacity, r->source->tagging_count, sizeof *r->labelled));
     for (size_t k = 0; k < r->source->tagging_count; k++)
         r->labelled[k] = augment_labelled(r, k);

@@ -48,31 +48,53 @@ void augment_tagging_deinit(struct augment_tagging *t) {
     berth_labels_deinit(&t->types);
 }
 
+/* Words of the windows beside a row that are read with it: 1 where there is one on that side. */
+static void find_neighbours(const struct berth_dataset *set, int64_t row, size_t *before, size_t *behind) {
+    bool windows = set->origin != NULL;
+    int64_t first = set->word_offset[row], end = set->word_offset[row + 1];
+    *before = windows && row > 0 && set->origin[row - 1] == set->origin[row] && first > 0;
+    *behind =
+        windows && row + 1 < set->rows && set->origin[row + 1] == set->origin[row] && end < set->word_count;
+}
+
+static berth_status add_entity(struct augment_row *r, const struct augment_tagging *t,
+                               const struct berth_entity *entity, int64_t row, size_t before) {
+    int64_t first = r->set->word_offset[row];
+    size_t words = (size_t)(r->set->word_offset[row + 1] - first);
+    struct augment_entity added = {.type = berth_labels_find(&t->types, entity->type)};
+    BERTH_TRY(berth_grow(&r->entities, &r->entity_capacity, r->entity_count + 1, sizeof *r->entities));
+    for (size_t at = entity->begin; at < entity->end; at++) {
+        if (at < before || at - before >= words) {
+            added.open = true;
+            continue;
+        }
+        size_t w = at - before;
+        r->entity_of[w] = (int32_t)r->entity_count;
+        added.words += r->set->word_token[first + (int64_t)w] >= 0;
+    }
+    r->entities[r->entity_count++] = added;
+    return BERTH_OK;
+}
+
 berth_status augment_find_entities(struct augment_row *r, size_t tagging, int64_t row) {
     const struct augment_tagging *t = &r->source->taggings[tagging];
     int64_t first = r->set->word_offset[row];
-    size_t words = (size_t)(r->set->word_offset[row + 1] - first);
-    const int32_t *labels = r->set->labels[t->task] + first;
+    size_t words = (size_t)(r->set->word_offset[row + 1] - first), before = 0, behind = 0;
     struct berth_entity_cursor cursor;
     struct berth_entity entity;
     BERTH_TRY(berth_grow(&r->entity_of, &r->entity_of_capacity, words, sizeof *r->entity_of));
     for (size_t w = 0; w < words; w++)
         r->entity_of[w] = -1;
     if (t->scheme == BERTH_TAGS_PLAIN) return BERTH_OK;
-    BERTH_TRY(berth_grow(&r->names, &r->name_capacity, words, sizeof *r->names));
-    for (size_t w = 0; w < words; w++)
+    find_neighbours(r->set, row, &before, &behind);
+    const int32_t *labels = r->set->labels[t->task] + first - (int64_t)before;
+    size_t all = before + words + behind;
+    BERTH_TRY(berth_grow(&r->names, &r->name_capacity, all, sizeof *r->names));
+    for (size_t w = 0; w < all; w++)
         r->names[w] = labels[w] >= 0 ? t->labels->names[labels[w]] : NULL;
-    berth_entities_begin(&cursor, r->names, words, BERTH_SPANS_DEFAULT);
-    while (berth_entity_next(&cursor, &entity)) {
-        int32_t count = 0;
-        BERTH_TRY(berth_grow(&r->entities, &r->entity_capacity, r->entity_count + 1, sizeof *r->entities));
-        for (size_t w = entity.begin; w < entity.end; w++) {
-            r->entity_of[w] = (int32_t)r->entity_count;
-            count += r->set->word_token[first + (int64_t)w] >= 0;
-        }
-        r->entities[r->entity_count++] =
-            (struct augment_entity){.words = count, .type = berth_labels_find(&t->types, entity.type)};
-    }
+    berth_entities_begin(&cursor, r->names, all, BERTH_SPANS_DEFAULT);
+    while (berth_entity_next(&cursor, &entity))
+        BERTH_TRY(add_entity(r, t, &entity, row, before));
     return BERTH_OK;
 }
 
@@ -98,7 +120,7 @@ static bool mend_run(struct augment_row *r, size_t tagging, size_t first, size_t
     const struct augment_tagging *t = &r->source->taggings[tagging];
     int32_t entity = augment_tags_of(r, first)[tagging].entity;
     bool whole = r->entities[entity].words == (int32_t)(end - first);
-    if (whole && t->scheme != BERTH_TAGS_IOB1) return true;
+    if (r->entities[entity].open || (whole && t->scheme != BERTH_TAGS_IOB1)) return true;
     int32_t type = r->entities[entity].type;
     const struct augment_tag *before = first > 0 ? augment_tags_of(r, first - 1) : NULL;
     bool again = before && before[tagging].entity >= 0 && r->entities[before[tagging].entity].type == type;
@@ -131,6 +153,5 @@ void augment_mend_tags(struct augment_row *r, bool *good) {
                 end++;
             *good = mend_run(r, k, first, end);
         }
-        *good = *good && (r->labelled[k] == 0 || augment_labelled(r, k) > 0);
     }
 }

@@ -507,6 +507,77 @@ static void long_rows_fit(void **state) {
     world_remove(&w);
 }
 
+/* An entity that crosses windows stays as it is in each of them, and is never put elsewhere. */
+static void entities_across_windows_stay(void **state) {
+    (void)state;
+    struct data_world w;
+    world_make(&w);
+    w.max_length = 8; /* three words */
+    world_put(&w, "p.tsv",
+              "a\tb\n"
+              "kl ab bc cd de ab lm\tO B-x I-x I-x I-x I-x O\n"
+              "ab kl\tB-x O\n"
+              "bc cd\tB-x I-x\n");
+    struct berth_data *d =
+        world_open(&w, "data: {p: {format: tsv, text: a, train: p.tsv, overflow: windows, stride: 2,\n"
+                       "           augment: {entity: 1, delete: 0.4, swap: 0.5}}}\n"
+                       "tasks: {t: {type: tagging, source: p, label: b}}\n");
+    const struct berth_dataset *set = &berth_data_source(d, 0)->split[BERTH_TRAIN];
+    const struct berth_task *task = berth_data_task(d, 0);
+    struct berth_feeder *f = feeder_of(d, (struct berth_feeder_options){.synchronous = true, .batch_size = 20});
+    assert_true(set->rows > 4);
+    int changed = 0;
+    for (int epoch = 0; epoch < 60; epoch++) {
+        assert_ok(berth_feeder_next(f));
+        const struct berth_batch *b = berth_feeder_batch(f, 0);
+        for (int64_t s = 0; s < b->sequence_count; s++) {
+            int64_t row = b->source_row[s], inside = 0, wanted = 0;
+            const char *before = NULL;
+            bool crossing = set->origin[row] == 0;
+            for (int64_t k = set->word_offset[row]; k < set->word_offset[row + 1]; k++)
+                wanted += strcmp(task->labels.names[set->labels[0][k]], "O") != 0;
+            for (int64_t i = 0; i < b->items[0].count; i++) {
+                if (b->items[0].index[i] < b->cu_seqlens[s] || b->items[0].index[i] >= b->cu_seqlens[s + 1])
+                    continue;
+                const char *tag = task->labels.names[b->items[0].label[i]];
+                inside += strcmp(tag, "O") != 0;
+                if (!crossing || before) assert_true(berth_tag_allowed(BERTH_TAGS_BIO, before, tag));
+                before = tag;
+            }
+            if (crossing) assert_int_equal(inside, wanted); /* its words are all there, none is another's */
+            changed += !crossing && inside != wanted;
+            assert_true(crossing || inside <= 2); /* the long one is no donor */
+        }
+    }
+    assert_true(changed > 10);
+    berth_feeder_free(f);
+    berth_data_free(d);
+    world_remove(&w);
+}
+
+/* A row that would lose the last labelled word of a task when it is cut stays as it is. */
+static void no_task_loses_its_row(void **state) {
+    (void)state;
+    struct data_world w;
+    world_make(&w);
+    w.max_length = 6; /* two words */
+    world_put(&w, "p.jsonl",
+              "{\"w\": [\"ab\", \"kl\"], \"t\": [\"B-x\", \"O\"], \"u\": [\"\", \"N\"]}\n"
+              "{\"w\": [\"bc\", \"cd\"], \"t\": [\"B-x\", \"I-x\"], \"u\": [\"\", \"\"]}\n");
+    struct berth_data *d =
+        world_open(&w, "data: {p: {format: jsonl, text: w, train: p.jsonl, augment: {entity: 1}}}\n"
+                       "tasks: {t: {type: tagging, source: p, label: t},\n"
+                       "        u: {type: tagging, source: p, label: u}}\n");
+    struct berth_feeder *f = feeder_of(d, (struct berth_feeder_options){.synchronous = true, .batch_size = 2});
+    for (int epoch = 0; epoch < 20; epoch++) {
+        assert_ok(berth_feeder_next(f));
+        assert_int_equal(berth_feeder_batch(f, 0)->items[1].count, 1);
+    }
+    berth_feeder_free(f);
+    berth_data_free(d);
+    world_remove(&w);
+}
+
 static void mistakes_are_told(void **state) {
     (void)state;
     struct data_world w;
@@ -546,9 +617,14 @@ static void mistakes_are_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(operations_do_what_they_say), cmocka_unit_test(every_scheme_stays_valid),
-        cmocka_unit_test(nothing_else_decides),        cmocka_unit_test(repeats_are_altered),
-        cmocka_unit_test(pairs_keep_their_parts),      cmocka_unit_test(long_rows_fit),
+        cmocka_unit_test(operations_do_what_they_say),
+        cmocka_unit_test(every_scheme_stays_valid),
+        cmocka_unit_test(nothing_else_decides),
+        cmocka_unit_test(repeats_are_altered),
+        cmocka_unit_test(pairs_keep_their_parts),
+        cmocka_unit_test(long_rows_fit),
+        cmocka_unit_test(entities_across_windows_stay),
+        cmocka_unit_test(no_task_loses_its_row),
         cmocka_unit_test(mistakes_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
