@@ -11,7 +11,8 @@
  *
  * In front of a sentence's first word a line that begins with '#' is a comment where it reads "# KEY: value" or
  * "# KEY = value", or where it is not built as the first line of words is: another number of columns, or tabs
- * in one of them alone. So the word "#" stays a word.
+ * in one of them alone. So the word "#" stays a word, and where tabs part the columns so does "#news:", a '#'
+ * that no space follows; parted by spaces such a line is a comment.
  */
 #include "data/data_priv.h"
 
@@ -194,9 +195,12 @@ static berth_status look_at_comment(struct reader *r, const struct line_cursor *
     struct conll_column key, value;
     *is_word = l->text[0] != '#';
     if (*is_word) return BERTH_OK;
-    if (parse_comment(l, &key, &value)) return take_comment(r, l, &key, &value);
     bool tabs = memchr(l->text, '\t', l->length) != NULL;
-    *is_word = s->columns != 0 && s->cell_count == s->columns && tabs == s->tabs;
+    bool fits = s->columns != 0 && s->cell_count == s->columns && tabs == s->tabs;
+    *is_word = fits && tabs && l->text[1] != ' ' && l->text[1] != '\t'; /* "#news:", a tab and its tag */
+    if (*is_word) return BERTH_OK;
+    if (parse_comment(l, &key, &value)) return take_comment(r, l, &key, &value);
+    *is_word = fits;
     return BERTH_OK;
 }
 
