@@ -88,7 +88,7 @@ void berth_device_close(struct berth_device *dev) {
 
 berth_status berth_device_alloc(struct berth_device *dev, void *out_pointer, size_t bytes) {
     if (dev->keeps)
-        BERTH_FAIL(BERTH_E_DEVICE, "device %s: %zu bytes are asked for while a graph is kept; take graphs: off",
+        BERTH_FAIL(BERTH_E_MEMORY, "device %s: %zu bytes are asked for while a graph is kept; take graphs: off",
                    dev->backend->name, bytes);
     void *pointer = NULL;
     BERTH_TRY(dev->backend->alloc(dev, &pointer, bytes));

@@ -59,7 +59,9 @@ struct berth_model_graphs {
     struct berth_hash128 stamp;
     int64_t allocations; /* of the tape, when the graphs were kept */
     int64_t launches, kept;
-    bool keeps_none; /* tests */
+    struct berth_forward_options options; /* of the pass at hand */
+    bool told;                            /* that a pass was not served */
+    bool keeps_none;                      /* tests */
 };
 
 static int64_t token_step(int64_t tokens) {
@@ -236,23 +238,34 @@ static berth_status find_pass(struct berth_model_graphs *g, int64_t tokens, int6
     return BERTH_OK;
 }
 
+/* With BERTH_SYNC=1 operations go one by one, so that a failing one is named. */
 bool graph_serves(const struct forward_run *run) {
     const struct berth_forward_options *o = run->options;
-    const struct berth_model_graphs *g = o->graphs;
+    struct berth_model_graphs *g = o->graphs;
     const struct berth_batch *b = run->batch;
-    return g != NULL && o->training && o->gradients != NULL && !o->recompute && run->m->split == NULL &&
-           !run->keeps && run->layers > 0 && b->tokens_count <= g->limits.max_tokens &&
-           b->max_length <= g->limits.max_length && b->sequence_count <= g->limits.max_sequences;
+    if (g == NULL || !o->training || o->gradients == NULL || run->layers == 0) return false;
+    const char *why = run->m->device->waits   ? "BERTH_SYNC=1"
+                      : o->recompute          ? "layers are computed again in backward"
+                      : run->m->split != NULL ? "gradients of each task are asked for"
+                      : run->keeps            ? "a head reads a lower layer"
+                      : b->tokens_count > g->limits.max_tokens || b->max_length > g->limits.max_length ||
+                              b->sequence_count > g->limits.max_sequences
+                          ? "a batch is larger than was planned"
+                          : NULL;
+    if (why != NULL && !g->told)
+        berth_log(BERTH_LOG_WARN, "graphs: on has no effect on passes of this run where %s", why);
+    g->told |= why != NULL;
+    return why == NULL;
 }
 
 /* ------------------------------------------------------------------ passes */
 
 /* The encoder over the filled batch, on the graphs' tape: run, or kept. */
-static berth_status encode(struct berth_model_graphs *g, const struct forward_run *outer) {
+static berth_status encode(struct berth_model_graphs *g) {
     struct forward_run run = {
-        .m = g->m, .tape = g->tape, .batch = &g->batch, .options = outer->options, .graphs = g};
+        .m = g->m, .tape = g->tape, .batch = &g->batch, .options = &g->options, .graphs = g};
     BERTH_TRY(forward_begin(&run));
-    run.layers = outer->layers;
+    run.layers = g->open->layers;
     BERTH_TRY(forward_backbone(&run, &g->open->hidden));
     g->open->hidden_data = g->open->hidden->data;
     return BERTH_OK;
@@ -268,9 +281,9 @@ static berth_status end_graph(struct berth_model_graphs *g, berth_status status,
     return berth_error_set(status, __FILE__, __LINE__, "%s", text);
 }
 
-static berth_status keep_forward(struct berth_model_graphs *g, const struct forward_run *run) {
+static berth_status keep_forward(struct berth_model_graphs *g) {
     BERTH_TRY(berth_graph_begin(g->m->device));
-    BERTH_TRY(end_graph(g, encode(g, run), &g->open->forward));
+    BERTH_TRY(end_graph(g, encode(g), &g->open->forward));
     g->kept++;
     return BERTH_OK;
 }
@@ -284,16 +297,35 @@ static void forget_graphs(struct berth_model_graphs *g) {
     }
 }
 
-/* The pass at hand has no graph yet: it is run, or kept, from the arena's beginning. */
-static berth_status begin_pass(struct berth_model_graphs *g, const struct forward_run *run) {
-    struct kept_pass *p = g->open;
+/* The arena that the pass at hand begins with: one block of what passes have needed so far. */
+static void begin_arena(struct berth_model_graphs *g) {
     berth_tape_reset(g->tape, true);
     berth_tape_reserve(g->tape, g->limits.bytes);
     if (berth_tape_allocations(g->tape) != g->allocations) forget_graphs(g);
     g->allocations = berth_tape_allocations(g->tape);
-    BERTH_TRY(p->runs > 0 && !g->keeps_none ? keep_forward(g, run) : encode(g, run));
+}
+
+static void note_memory(struct berth_model_graphs *g) {
     if (berth_tape_memory(g->tape) > g->limits.bytes) g->limits.bytes = berth_tape_memory(g->tape);
-    return BERTH_OK;
+}
+
+/* A pass that could not be kept for want of arena is run instead, in a larger one; a later pass of its key is
+ * kept. */
+static berth_status run_instead(struct berth_model_graphs *g) {
+    berth_error_clear();
+    g->limits.bytes += g->limits.bytes / 4 + 1;
+    forget_graphs(g);
+    begin_arena(g);
+    return encode(g);
+}
+
+/* The pass at hand has no graph yet: it is run, or kept. */
+static berth_status begin_pass(struct berth_model_graphs *g) {
+    begin_arena(g);
+    berth_status status = g->open->runs > 0 && !g->keeps_none ? keep_forward(g) : encode(g);
+    if (status == BERTH_E_MEMORY && g->open->forward == NULL && g->open->runs > 0) status = run_instead(g);
+    note_memory(g);
+    return status;
 }
 
 berth_status graph_forward(struct forward_run *run, struct berth_tensor **hidden) {
@@ -309,6 +341,7 @@ berth_status graph_forward(struct forward_run *run, struct berth_tensor **hidden
     fill_inputs(g, run->batch, run->options, tokens, sequences);
     BERTH_TRY(berth_device_upload(m->device, g->device, g->host, g->words * sizeof *g->host));
     BERTH_TRY(find_pass(g, tokens, sequences, run->layers));
+    g->options = *run->options;
     struct kept_pass *p = g->open;
     if (trained && p->forward != NULL &&
         p->backward == NULL) { /* nobody asked for its backward: its record is gone */
@@ -316,7 +349,7 @@ berth_status graph_forward(struct forward_run *run, struct berth_tensor **hidden
         p->forward = NULL;
     }
     if (p->forward == NULL)
-        BERTH_TRY(begin_pass(g, run));
+        BERTH_TRY(begin_pass(g));
     else
         m->backbone_passes++;
     if (p->forward != NULL) {
@@ -340,12 +373,22 @@ berth_status berth_model_graphs_backward(struct berth_model_graphs *g) {
     if (p == NULL) return BERTH_OK;
     if (p->forward == NULL) { /* the first of its key */
         berth_status status = walk_back(g);
+        note_memory(g);
         g->open = NULL;
         return status;
     }
     if (p->backward == NULL) {
         BERTH_TRY(berth_graph_begin(g->m->device));
-        BERTH_TRY(end_graph(g, walk_back(g), &p->backward));
+        berth_status status = end_graph(g, walk_back(g), &p->backward);
+        if (status ==
+            BERTH_E_MEMORY) { /* nothing was done yet: the pass once more, to the same bits, and back */
+            BERTH_TRY(run_instead(g));
+            BERTH_TRY(walk_back(g));
+            note_memory(g);
+            g->open = NULL;
+            return BERTH_OK;
+        }
+        BERTH_TRY(status);
         g->kept++;
     }
     g->open = NULL;

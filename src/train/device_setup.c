@@ -21,8 +21,12 @@ static int64_t most(int64_t a, int64_t b) {
 
 /* The largest batches: a row is up to three sequences (pairs with a negative), a sequence at least three
  * tokens. */
-static void largest_batches(struct berth_attention_use *use, const struct berth_config *c) {
-    enum { A_ROW = 3, LEAST_TOKENS = 3 };
+static void largest_batches(struct berth_attention_use *use, const struct berth_model *m,
+                            const struct berth_config *c) {
+    enum { LEAST_TOKENS = 3 };
+    int64_t a_row = 3;
+    for (int i = 0; i < m->head_count; i++)
+        if (m->heads[i].task.kind == BERTH_TASK_MLM) a_row += 3;
     const int64_t parts = berth_config_int(c, "train.accumulate"),
                   evaluated = berth_config_int(c, "evaluate.batch_size");
     int64_t rows = evaluated, budget = 0;
@@ -32,8 +36,8 @@ static void largest_batches(struct berth_attention_use *use, const struct berth_
     } else {
         rows = most(rows, (berth_config_int(c, "train.batch_size") + parts - 1) / parts);
     }
-    use->max_sequences = most(use->max_sequences, rows * A_ROW);
-    use->max_tokens = most(budget, rows * A_ROW * use->max_length);
+    use->max_sequences = most(use->max_sequences, rows * a_row);
+    use->max_tokens = most(budget, rows * a_row * use->max_length);
 }
 
 berth_status berth_attention_from_config(struct berth_model *m, const struct berth_config *c, bool training) {
@@ -50,7 +54,7 @@ berth_status berth_attention_from_config(struct berth_model *m, const struct ber
         .dropout = (double)m->config.attention_dropout,
         .training = training,
     };
-    largest_batches(&use, c);
+    largest_batches(&use, m, c);
     if (training && berth_config_bool(c, "graphs")) berth_graph_filled(&use.max_tokens, &use.max_sequences);
     berth_status status = berth_device_set_attention(m->device, &use);
     if (status != BERTH_E_UNSUPPORTED && status != BERTH_E_USAGE) return status;
@@ -71,11 +75,14 @@ berth_status device_graphs(struct berth_trainer *t) {
         return berth_config_fail(t->config, "graphs", "device %s has no graphs; NVIDIA GPUs have",
                                  t->device->backend->name);
     BERTH_TRY(plan_sizes_estimate(&sizes, t));
-    largest_batches(&use, t->config);
-    const struct berth_graph_limits limits = {.max_tokens = sizes.tokens,
-                                              .max_sequences = use.max_sequences,
-                                              .max_length = use.max_length,
-                                              .bytes = (size_t)(sizes.step + sizes.step / 2)};
+    largest_batches(&use, t->model, t->config);
+    int64_t filled = sizes.tokens, sequences = use.max_sequences;
+    berth_graph_filled(&filled, &sequences);
+    const struct berth_graph_limits limits = {
+        .max_tokens = sizes.tokens,
+        .max_sequences = use.max_sequences,
+        .max_length = use.max_length,
+        .bytes = (size_t)(1.5 * (double)sizes.step * (double)filled / (double)most(sizes.tokens, 1))};
     return berth_model_graphs_create(&t->graphs, t->model, &limits);
 }
 

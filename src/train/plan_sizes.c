@@ -26,7 +26,20 @@ static int descending(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-/* Lengths of all training rows that some task reads, the longest first. */
+/* How often a row of the source is in a batch: once for each masked language model, and once for all other tasks. */
+static int32_t copies_of(const struct berth_data *data, size_t source) {
+    int32_t masked = 0, plain = 0;
+    for (size_t i = 0; i < berth_data_task_count(data); i++) {
+        if (!berth_data_task_reads(data, i, source)) continue;
+        if (berth_data_task(data, i)->kind == BERTH_TASK_MLM)
+            masked++;
+        else
+            plain = 1;
+    }
+    return masked + plain > 0 ? masked + plain : 1;
+}
+
+/* Lengths, in a batch, of all training rows that some task reads, the longest first. */
 static berth_status row_lengths(int32_t **out, int64_t *count, const struct berth_trainer *t) {
     int32_t *list = NULL;
     int64_t rows = 0, n = 0;
@@ -37,8 +50,9 @@ static berth_status row_lengths(int32_t **out, int64_t *count, const struct bert
     for (size_t s = 0; s < berth_data_source_count(t->data); s++) {
         const struct berth_source *source = berth_data_source(t->data, s);
         const struct berth_dataset *set = &source->split[BERTH_TRAIN];
+        const int32_t copies = copies_of(t->data, s);
         for (int64_t r = 0; source->has[BERTH_TRAIN] && r < set->rows; r++)
-            list[n++] = (int32_t)(set->offset[r + 1] - set->offset[r]);
+            list[n++] = copies * (int32_t)(set->offset[r + 1] - set->offset[r]);
     }
     qsort(list, (size_t)n, sizeof *list, descending);
     *out = list;

@@ -112,6 +112,57 @@ static void test_resume(void **state) {
                      world_path(*state, "parts/best/model.safetensors"));
 }
 
+/* Graphs made with next to no arena: passes find out what they need, and a later one is kept. */
+static void test_an_arena_that_is_too_small(void **state) {
+    static const char *const large =
+        "model.new={layers: 2, hidden: 64, heads: 2, intermediate: 768, positions: 32}";
+    float *values[2];
+    int64_t count = 0;
+    for (int i = 0; i < 2; i++) {
+        struct world_run r;
+        int64_t kept = 0, launches = 0;
+        const struct berth_graph_limits limits = {
+            .max_tokens = 4000, .max_sequences = 400, .max_length = 16, .bytes = 1};
+        run_make(&r, *state, i == 0 ? "roomy" : "small", "device=cuda-host", "graphs=on", large,
+                 "train={steps: 8, batch_size: 32, lr: 1.0e-3}", NULL);
+        if (i == 1) {
+            berth_model_graphs_free(r.trainer->graphs);
+            assert_done(berth_model_graphs_create(&r.trainer->graphs, r.trainer->model, &limits));
+        }
+        assert_done(berth_trainer_start(r.trainer, false));
+        assert_done(berth_trainer_run(r.trainer));
+        berth_model_graphs_count(r.trainer->graphs, &kept, &launches);
+        assert_true(launches >= 6);
+        values[i] = model_values(r.trainer->model, &count);
+        run_free(&r);
+    }
+    assert_memory_equal(values[0], values[1], (size_t)count * sizeof(float));
+    free(values[0]);
+    free(values[1]);
+}
+
+/* A row of a masked language model and another task is twice in a batch: within what was planned all the same.
+ */
+static void test_rows_that_are_there_twice(void **state) {
+    struct watch w = {0};
+    int64_t count = 0;
+    free(train(
+        &w, state, "twice", "graphs=on",
+        "tasks={intent: {type: classification, source: talk, label: label}, words: {type: mlm, source: talk}}",
+        &count));
+    assert_true(w.launches[STEPS] > STEPS);
+}
+
+/* BERTH_SYNC=1 is there to name an operation: none is launched within a graph. */
+static void test_operations_that_are_waited_for(void **state) {
+    struct watch w = {0};
+    int64_t count = 0;
+    setenv("BERTH_SYNC", "1", 1);
+    free(train(&w, state, "waits", "graphs=on", "precision=fp32", &count));
+    unsetenv("BERTH_SYNC");
+    assert_int_equal(w.launches[STEPS], 0);
+}
+
 /* No batch is filled up beyond what is said: what attention's plans and the inputs have room for. */
 static void test_how_far_batches_are_filled(void **state) {
     (void)state;
@@ -140,6 +191,9 @@ int main(void) {
         cmocka_unit_test(test_nothing_is_asked_for),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_how_far_batches_are_filled),
+        cmocka_unit_test(test_an_arena_that_is_too_small),
+        cmocka_unit_test(test_rows_that_are_there_twice),
+        cmocka_unit_test(test_operations_that_are_waited_for),
         cmocka_unit_test(test_devices_without_graphs),
     };
     if (berth_device_open(&dev, "cuda-host") != BERTH_OK) {

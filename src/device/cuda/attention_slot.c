@@ -22,16 +22,25 @@ void attention_slot_clear(struct attention_slot *slot, struct berth_device *dev)
     slot->handle = NULL;
 }
 
+berth_status attention_slot_fit(struct attention_slot *slot, struct berth_device *dev) {
+    const size_t bytes = attention_cuda_bytes(slot->plans);
+    if (bytes <= slot->bytes) return BERTH_OK;
+    berth_device_free(dev, slot->memory, slot->bytes);
+    slot->memory = NULL;
+    slot->bytes = 0;
+    BERTH_TRY(berth_device_alloc(dev, &slot->memory, bytes));
+    slot->bytes = bytes;
+    attention_cuda_memory(slot->plans, slot->memory);
+    return BERTH_OK;
+}
+
 /* Plans for all batches, and their memory. */
 static berth_status make_plans(struct attention_slot *slot, struct berth_device *dev,
                                const struct berth_attention_use *use) {
     if (slot->handle == NULL) BERTH_TRY(CUDNN_CALL(slot->api, Create(&slot->handle)));
     const struct cudnn_device device = {.handle = slot->handle};
     BERTH_TRY(attention_cuda_open(&slot->plans, slot->api, &device, use));
-    const size_t bytes = attention_cuda_bytes(slot->plans);
-    BERTH_TRY(berth_device_alloc(dev, &slot->memory, bytes));
-    slot->bytes = bytes;
-    attention_cuda_memory(slot->plans, slot->memory);
+    BERTH_TRY(attention_slot_fit(slot, dev));
     berth_str_addf(&slot->told, "; cuDNN %zu, %d plans", slot->api->GetVersion(),
                    attention_cuda_plans(slot->plans));
     return BERTH_OK;

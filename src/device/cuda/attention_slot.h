@@ -19,6 +19,8 @@ struct attention_slot {
 berth_status attention_slot_set(struct attention_slot *slot, struct berth_device *dev,
                                 const struct berth_attention_use *use,
                                 struct attention_device device) BERTH_CHECKED;
+/* After plans have changed: memory for the greediest of them. */
+berth_status attention_slot_fit(struct attention_slot *slot, struct berth_device *dev) BERTH_CHECKED;
 void attention_slot_clear(struct attention_slot *slot, struct berth_device *dev);
 /* The operation, forward or backward (call->dqkv): an error number of the table. */
 int attention_slot_run(struct attention_slot *slot, const struct attention_cuda_call *call, void *workspace,

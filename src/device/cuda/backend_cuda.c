@@ -361,7 +361,18 @@ static berth_status cuda_restore_choices(struct berth_device *dev, const char *t
     const size_t length = strlen(makers.data);
     if (strncmp(text, makers.data, length) != 0 || products + 1 < text + length) goto out;
     BERTH_TRY_OUT(berth_strndup(&plans, text + length, (size_t)(products + 1 - text) - length));
-    if (s->attention.plans != NULL) BERTH_TRY_OUT(attention_cuda_restore(s->attention.plans, plans));
+    if (s->attention.plans != NULL) {
+        status = attention_cuda_restore(s->attention.plans, plans);
+        berth_status fits = attention_slot_fit(&s->attention, dev); /* what was restored before may want more */
+        if (status ==
+            BERTH_E_UNSUPPORTED) { /* cuDNN does not offer the engine any more: the caller chooses anew */
+            berth_error_clear();
+            status = fits;
+            goto out;
+        }
+        BERTH_TRY_OUT(status);
+        BERTH_TRY_OUT(fits);
+    }
     BERTH_TRY_OUT(gemm_cuda_restore(s->gemm, products + 1, used));
 out:
     free(plans);
