@@ -15,7 +15,7 @@ struct member {
     struct berth_config *config;
     struct berth_trainer *trainer;
     bool resume;
-    int64_t stop_at, spoil_at; /* steps; 0: never */
+    int64_t stop_at, spoil_at; /* steps; 0: never; spoil_at below 0: a value becomes NaN */
     berth_status status;
     char text[512];
     uint64_t digest; /* of the values at the end */
@@ -26,6 +26,9 @@ static bool wishes(void *user) {
     struct member *m = user;
     struct berth_trainer *t = m->trainer;
     if (m->spoil_at > 0 && t->state.step == m->spoil_at) t->model->values[t->model->parameters[0].offset] += 1;
+    /* of the position table: every row reads it */
+    if (m->spoil_at < 0 && t->state.step == -m->spoil_at)
+        t->model->values[t->model->parameters[1].offset] = NAN;
     return m->stop_at > 0 && t->state.step >= m->stop_at;
 }
 
@@ -239,6 +242,19 @@ static void test_astray(void **state) {
     assert_int_equal(newest, 3);
 }
 
+/* A value of one rank is no number: the loss of all is none, and all do what train.on_nan says. */
+static void test_nan(void **state) {
+    const struct world *w = *state;
+    assert_int_equal(run_ranks(w, "nan", 2, false, 0, -2, LIST(RICH)), BERTH_E_NUMERIC);
+    assert_int_equal(members[1].status, BERTH_E_NUMERIC);
+    assert_text_has(members[0].text, "step 3: loss of task '");
+    assert_int_equal(run_ranks(w, "nan skip", 2, false, 0, -2, LIST(RICH, "train.on_nan=skip")),
+                     BERTH_E_NUMERIC);
+    assert_text_has(members[0].text, "the values of rank 1 are not those of rank 0"); /* nothing was mended */
+    assert_done(run_ranks(w, "nan rewind", 2, false, 0, -2, LIST(RICH, "train.on_nan=rewind")));
+    assert_alike(2);
+}
+
 /* A second process in the folder: rank 0 is refused, and the others hear of it. */
 static void test_refused(void **state) {
     const struct world *w = *state;
@@ -259,7 +275,8 @@ int main(void) {
         cmocka_unit_test(test_same_losses),      cmocka_unit_test(test_uneven),
         cmocka_unit_test(test_strict_same_bits), cmocka_unit_test(test_stop_and_go_on),
         cmocka_unit_test(test_stages),           cmocka_unit_test(test_task_gradients),
-        cmocka_unit_test(test_astray),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_astray),           cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("ranks", tests, setup, world_teardown);
 }
