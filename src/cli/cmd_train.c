@@ -81,10 +81,12 @@ out:
     berth_config_free(config);
     if (comm == NULL) return status;
     bool heard = comm->rank == 0;
-    berth_status others = berth_comm_close(comm); /* the others' failure, where rank 0 met none */
+    berth_status others = berth_comm_close(comm); /* a failure that rank 0 did not meet */
     if (!heard)
         exit(status == BERTH_E_STOPPED ? 0 : berth_status_exit_code(status)); /* rank 0 speaks for all */
-    return status != BERTH_OK ? status : others;
+    if (status == BERTH_OK && others != BERTH_OK) /* rank 0 has come to the run's end: all is there */
+        berth_log(BERTH_LOG_WARN, "the run is finished; after it %s", berth_error_text());
+    return status;
 }
 
 static const struct cli_option options[] = {

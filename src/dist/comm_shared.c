@@ -23,8 +23,11 @@ static void wake(struct shared *s) {
     syscall(SYS_futex, (uint32_t *)&s->generation, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-void shared_fail(struct shared *s, int rank, berth_status status, const char *text) {
-    if (atomic_exchange(&s->failing, 1) != 0) return;
+void shared_fail(struct shared *s, int rank, berth_status status, const char *text, bool died) {
+    uint32_t none = 0, own_mark = (uint32_t)rank + 1;
+    if (!atomic_compare_exchange_strong(&s->failing, &none, own_mark)) {
+        if (!died || none != own_mark || atomic_load(&s->failed)) return;
+    }
     s->status = (int)status;
     s->rank = rank;
     snprintf(s->text, sizeof s->text, "%s", text);
@@ -150,12 +153,13 @@ static berth_status broadcast(struct berth_comm *c, void *data, size_t bytes) {
 
 static void fail(struct berth_comm *c, berth_status status, const char *text) {
     own(c)->told = true;
-    shared_fail(own(c)->shared, c->rank, status, text);
+    shared_fail(own(c)->shared, c->rank, status, text, false);
 }
 
 static berth_status leave(struct berth_comm *c) {
     berth_status status = BERTH_OK;
     struct shared_rank *r = own(c);
+    atomic_store(&r->shared->gone[c->rank], true);
     atomic_fetch_add(&r->shared->left, 1);
     wake(r->shared);
     if (r->children != NULL) shared_gather(c);

@@ -16,17 +16,18 @@
 
 #define PATIENCE 30.0 /* seconds that a child may take to its end once rank 0 is at its own */
 
-/* A child that came to its end: without a word where a signal or a mistake ended it. */
-static void judge(struct shared *s, int rank, int status) {
+/* A child that came to its end without having left: it is missed. known: its status is. */
+static void judge(struct shared *s, int rank, bool known, int status) {
     char text[160];
-    if (WIFSIGNALED(status))
+    if (atomic_load(&s->gone[rank])) return;
+    if (!known)
+        snprintf(text, sizeof text, "the process has gone");
+    else if (WIFSIGNALED(status))
         snprintf(text, sizeof text, "the process was ended by signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) != 0)
-        snprintf(text, sizeof text, "the process ended with status %d", WEXITSTATUS(status));
     else
-        return;
-    if (!atomic_load(&s->failing)) shared_fail(s, rank, BERTH_E_IO, text);
+        snprintf(text, sizeof text, "the process ended with status %d", WEXITSTATUS(status));
+    shared_fail(s, rank, BERTH_E_IO, text, true);
 }
 
 /* Whether a child is still there. */
@@ -38,7 +39,7 @@ static bool look(struct berth_comm *c, int rank) {
     pid_t found = waitpid(*child, &status, WNOHANG);
     if (found == 0 || (found < 0 && errno == EINTR)) return true;
     *child = 0;
-    if (found > 0) judge(r->shared, rank, status);
+    judge(r->shared, rank, found > 0, status);
     return false;
 }
 
@@ -56,7 +57,7 @@ void shared_gather(struct berth_comm *c) {
         bool killed = false;
         while (look(c, rank)) {
             if (!killed && berth_time_seconds() > end) {
-                shared_fail(r->shared, rank, BERTH_E_IO, "the process did not come to its end");
+                shared_fail(r->shared, rank, BERTH_E_IO, "the process did not come to its end", true);
                 kill(r->children[rank - 1], SIGKILL);
                 killed = true;
             }
@@ -84,7 +85,8 @@ berth_status berth_comm_fork(struct berth_comm **out, int size) {
     if (size == 1) return BERTH_OK;
     BERTH_TRY(shared_create(&s, &bytes, size));
     BERTH_TRY_OUT(berth_calloc(&children, (size_t)size, sizeof *children));
-    fflush(NULL); /* what is not written yet would be written by each */
+    signal(SIGCHLD, SIG_DFL); /* ignored, as it may have been inherited, a child's end could not be asked for */
+    fflush(NULL);             /* what is not written yet would be written by each */
     for (int rank = 1; rank < size; rank++) {
         pid_t child = fork();
         if (child == 0) {

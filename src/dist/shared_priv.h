@@ -11,7 +11,8 @@
  *
  * Lock rule: there are no locks. A slot belongs to its rank up to the first barrier, stretch r of all slots to
  * rank r up to the second, and is read-only afterwards. The text of the failure belongs to the rank that turned
- * `failing` from 0 to 1, until it sets `failed`; then it is read-only. */
+ * `failing` from 0, until it sets `failed`; then it is read-only. If that rank died in between, it is rank 0's.
+ */
 #ifndef BERTH_DIST_SHARED_PRIV_H
 #define BERTH_DIST_SHARED_PRIV_H
 
@@ -25,8 +26,9 @@ enum { SHARED_SLOT = 1 << 20 }; /* bytes */
 struct shared {
     _Atomic uint32_t arrived, generation; /* of the barrier; generation is a futex */
     _Atomic uint32_t left;                /* ranks that closed */
-    _Atomic uint32_t failing, failed;
-    int status, rank; /* of the failure */
+    _Atomic uint32_t failing, failed;     /* failing: 1 + the rank that writes the failure; 0: none */
+    _Atomic bool gone[BERTH_COMM_MAX];    /* ranks that closed: what becomes of them then is no failure */
+    int status, rank;                     /* of the failure */
     char text[2000];
     _Alignas(64) unsigned char slots[]; /* [2][size][SHARED_SLOT] */
 };
@@ -46,8 +48,9 @@ void shared_destroy(struct shared *s, size_t bytes);
 /* A communicator of one rank over it. */
 berth_status shared_attach(struct berth_comm **out, struct shared *s, size_t bytes, int rank,
                            int size) BERTH_CHECKED;
-/* Records a failure, if it is the first, and wakes whoever waits. */
-void shared_fail(struct shared *s, int rank, berth_status status, const char *text);
+/* Records a failure, if it is the first, and wakes whoever waits. died: rank 0 says it of a dead one, which may
+ * have been writing one itself. */
+void shared_fail(struct shared *s, int rank, berth_status status, const char *text, bool died);
 /* Looks for children that died, without waiting (fork.c); records the failure. */
 void shared_watch(struct berth_comm *c);
 /* Waits for the children of rank 0; what the first that died leaves unsaid is recorded (fork.c). */

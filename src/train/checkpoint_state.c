@@ -163,8 +163,9 @@ berth_status checkpoint_meta(char **out, const struct berth_trainer *t) {
     struct berth_str s;
     berth_str_init(&s);
     BERTH_TRY_OUT(machine_text(&machine, t));
-    berth_str_addf(&s, "{\"berth\":\"%s\",\"step\":%lld,\"ranks\":%d,\"machine\":", BERTH_VERSION,
-                   (long long)t->state.step, t->comm->size);
+    berth_str_addf(
+        &s, "{\"berth\":\"%s\",\"step\":%lld,\"ranks\":%d,\"deterministic\":\"%s\",\"machine\":", BERTH_VERSION,
+        (long long)t->state.step, t->comm->size, berth_config_string(t->config, "deterministic"));
     berth_str_add_json(&s, machine);
     berth_str_add(&s, ",\"dev\":");
     scores_add_json(&s, &t->dev_scores);
@@ -199,10 +200,50 @@ out:
     return status;
 }
 
+/* Losses that compare the rows of a part with each other are others where parts are. */
+static berth_status check_parts(struct berth_trainer *t, const char *path, int there) {
+    for (size_t s = 0; s < t->stage_count; s++) {
+        const struct stage *stage = &t->stages[s];
+        int before = ranks_parts_of(stage->config, there), now = ranks_parts(t, stage->config);
+        for (size_t i = 0; i < t->task_count && before != now; i++) {
+            const struct berth_head *head = &t->model->heads[i];
+            if (!stage->tasks[i] ||
+                (head->task.kind != BERTH_TASK_CONTRASTIVE && head->loss != BERTH_LOSS_COSENT))
+                continue;
+            BERTH_FAIL(BERTH_E_USAGE,
+                       "%s: made by %d ranks, %d parts a step, here %d: task '%s' compares the rows of a part "
+                       "with each "
+                       "other, so that would be another run; go on with --ranks %d",
+                       path, there, before, now, t->task_names[i], there);
+        }
+    }
+    return BERTH_OK;
+}
+
+/* How a step is summed; where it is of one part nothing differs. */
+static berth_status check_sums(struct berth_trainer *t, const char *path, const struct berth_json *meta) {
+    const char *there = NULL, *here = berth_config_string(t->config, "deterministic");
+    BERTH_TRY(berth_json_string_or(&there, meta, "deterministic", "on"));
+    if (strcmp(there, here) == 0 || t->most_parts == 1) return BERTH_OK;
+    if (strcmp(here, "strict") == 0)
+        BERTH_FAIL(
+            BERTH_E_USAGE,
+            "%s: made with deterministic: %s, which sums a step's parts in another order: strict refuses, "
+            "deterministic=%s goes on",
+            path, there, there);
+    record_note(t,
+                "going on with deterministic: %s, the checkpoint is of %s: sums go in another order, so bits "
+                "may differ",
+                here, there);
+    return BERTH_OK;
+}
+
 /* Any number of ranks goes on from any other; only `deterministic: strict` has the same bits then. */
-static berth_status check_ranks(struct berth_trainer *t, const struct berth_json *meta) {
+static berth_status check_ranks(struct berth_trainer *t, const char *path, const struct berth_json *meta) {
     int64_t there = 1;
-    BERTH_TRY(berth_json_int_or(&there, meta, "ranks", 1, 1, INT64_MAX));
+    BERTH_TRY(check_sums(t, path, meta));
+    BERTH_TRY(berth_json_int_or(&there, meta, "ranks", 1, 1, BERTH_COMM_MAX));
+    BERTH_TRY(check_parts(t, path, (int)there));
     if (there == t->comm->size || strcmp(berth_config_string(t->config, "deterministic"), "strict") == 0)
         return BERTH_OK;
     record_note(
@@ -267,7 +308,7 @@ berth_status checkpoint_check_fits(struct berth_trainer *t, const struct berth_h
                        path);
     BERTH_TRY_OUT(check_digests(file, path));
     BERTH_TRY_OUT(check_machine(t, path, meta));
-    BERTH_TRY_OUT(check_ranks(t, meta));
+    BERTH_TRY_OUT(check_ranks(t, path, meta));
 out:
     free(layout);
     return status;

@@ -3,6 +3,7 @@
  *   values, average      4 bytes an element of the model
  *   gradients, state     4 bytes an element of what some phase of some stage trains
  *   task gradients       where the weighting asks for them: task_gradients.h
+ *   sums of parts        deterministic: strict: one more of both a level of the tree (ranks.c)
  *   step                 of the batch with the most tokens that sizes allow (T, the longest rows together):
  * what a trained layer keeps for its backward pass, T (8H + 2F + A + 4) floats (query, key, value and
  *                        attention's output 4H, two norms' inputs and outputs 4H, both sides of the activation
@@ -140,13 +141,15 @@ static berth_status add_stage(struct plan_sizes *out, const struct berth_trainer
         out->task_gradients =
             largest(out->task_gradients, 4 * tasks_of(t, s) * tokens * t->model->config.hidden);
     if (by_task(s, "parameters")) {
-        const int64_t met = tokens * ranks_parts(t, s->config),
-                      all = t->model->config.vocab_size;
+        const int64_t met = tokens * ranks_parts(t, s->config), all = t->model->config.vocab_size;
         const bool whole = t->comm->size > 1 || ranks_by_parts(t); /* as task_walk.c has it */
         out->task_gradients =
-            largest(out->task_gradients,
-                    4 * berth_task_gradients_floats(t->model, trained, s->tasks, met < all && !whole ? met : all));
+            largest(out->task_gradients, 4 * berth_task_gradients_floats(t->model, trained, s->tasks,
+                                                                         met < all && !whole ? met : all));
     }
+    out->parts =
+        largest(out->parts, ranks_levels(t, s->config) *
+                                (out->gradients + (by_task(s, "parameters") ? out->task_gradients : 0)));
     return BERTH_OK;
 }
 
@@ -154,7 +157,7 @@ berth_status plan_sizes_estimate(struct plan_sizes *out, const struct berth_trai
     berth_status status = BERTH_OK;
     int32_t *lengths = NULL;
     bool *trained = NULL;
-    int64_t rows = 0, keep = 0;
+    int64_t rows = 0, keep = 0, steps = 0;
     const int64_t overhead =
         12288 + 160 * t->model->parameter_count; /* datasets begin at pages; texts, digests */
     memset(out, 0, sizeof *out);
@@ -163,8 +166,11 @@ berth_status plan_sizes_estimate(struct plan_sizes *out, const struct berth_trai
     out->values = 4 * t->model->total;
     for (size_t i = 0; i < t->stage_count; i++) {
         BERTH_TRY_OUT(add_stage(out, t, i, trained, lengths, rows));
-        keep = largest(keep, t->stages[i].recipe.keep + t->stages[i].recipe.keep_best +
-                                 (t->stages[i].recipe.on_nan == ON_NAN_REWIND));
+        const struct recipe *r = &t->stages[i].recipe;
+        steps += r->total_steps;
+        keep = largest(keep,
+                       r->keep + r->keep_best + (r->on_nan == ON_NAN_REWIND) +
+                           (r->keep_every > 0 ? steps / r->keep_every : 0)); /* multiples are never removed */
     }
     out->checkpoint = out->snapshot = out->values + out->state + out->average + overhead;
     out->model = out->values;
@@ -215,11 +221,12 @@ berth_status plan_add_sizes(struct berth_str *s, const struct berth_trainer *t) 
     int64_t disk = plan_free_disk(t);
     BERTH_TRY(plan_sizes_estimate(&sizes, t));
     berth_str_add(s, "memory, from shapes: about ");
-    add_amount(s, sizes.values + sizes.gradients + sizes.task_gradients + sizes.state + sizes.average +
-                      sizes.step + sizes.snapshot);
+    add_amount(s, sizes.values + sizes.gradients + sizes.task_gradients + sizes.parts + sizes.state +
+                      sizes.average + sizes.step + sizes.snapshot);
     add_named(s, ": values", sizes.values);
     add_named(s, ", gradients", sizes.gradients);
     add_named(s, ", gradients of each task", sizes.task_gradients);
+    add_named(s, ", sums of parts", sizes.parts);
     add_named(s, ", optimizer state", sizes.state);
     add_named(s, ", average", sizes.average);
     add_named(s, ", activations of the largest batch", sizes.step);

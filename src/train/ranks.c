@@ -21,25 +21,38 @@ static bool is_strict(const struct berth_config *c) {
     return strcmp(berth_config_string(c, "deterministic"), "strict") == 0;
 }
 
-int ranks_parts(const struct berth_trainer *t, const struct berth_config *c) {
-    int parts = (int)berth_config_int(c, "train.accumulate"), ranks = t->comm->size;
+int ranks_parts_of(const struct berth_config *c, int ranks) {
+    int parts = (int)berth_config_int(c, "train.accumulate");
     return (parts + ranks - 1) / ranks * ranks;
+}
+
+int ranks_parts(const struct berth_trainer *t, const struct berth_config *c) {
+    return ranks_parts_of(c, t->comm->size);
 }
 
 berth_status ranks_check(const struct berth_trainer *t, const struct berth_config *c) {
     int64_t parts = berth_config_int(c, "train.accumulate");
     int ranks = t->comm->size;
     if (!is_strict(c) || ranks == 1) return BERTH_OK;
-    if (weighting_needs_gradients(c) && strcmp(berth_config_string(c, "weighting.gradients"), "representation") == 0)
-        return berth_config_fail(c, "weighting.gradients",
-                                 "representation: its products are summed rank by rank, which deterministic: strict "
-                                 "does not allow: parameters");
+    if (weighting_needs_gradients(c) &&
+        strcmp(berth_config_string(c, "weighting.gradients"), "representation") == 0)
+        return berth_config_fail(
+            c, "weighting.gradients",
+            "representation: its products are summed rank by rank, which deterministic: strict "
+            "does not allow: parameters");
     if ((ranks & (ranks - 1)) == 0 && parts % ranks == 0) return BERTH_OK;
     return berth_config_fail(
         c, "train.accumulate",
         "%lld parts of a step on %d ranks: deterministic: strict sums a step part by part, and "
         "takes a number of ranks that is a power of two and divides train.accumulate",
         (long long)parts, ranks);
+}
+
+int ranks_levels(const struct berth_trainer *t, const struct berth_config *c) {
+    int parts = ranks_parts(t, c) / t->comm->size, levels = 0;
+    while (is_strict(c) && 1 << levels < parts)
+        levels++;
+    return levels;
 }
 
 bool ranks_by_parts(const struct berth_trainer *t) {
@@ -120,12 +133,10 @@ static berth_status sum_parts(const struct tree *tree, int low, int high, int le
 
 berth_status ranks_accumulate(struct berth_trainer *t, const struct ranks_buffer *list, size_t n,
                               ranks_run *run) {
-    int parts = t->parts / t->comm->size, levels = 0;
+    int parts = t->parts / t->comm->size;
     if (ranks_by_parts(t)) {
         const struct tree tree = {.t = t, .list = list, .n = n, .run = run};
-        while (1 << levels < parts)
-            levels++;
-        BERTH_TRY(make_spare(t, levels, total_of(list, n)));
+        BERTH_TRY(make_spare(t, ranks_levels(t, t->recipe_config), total_of(list, n)));
         BERTH_TRY(sum_parts(&tree, t->comm->rank * parts, (t->comm->rank + 1) * parts, 0));
     } else {
         BERTH_TRY(zero(t, list, n));
@@ -182,7 +193,8 @@ static berth_status digest_values(const struct berth_trainer *t, uint64_t *out) 
     if (t->weighting.host != NULL)
         list[count + 1] = berth_hash(t->weighting.host, t->task_count * sizeof *t->weighting.host).low;
     if (t->weighting.memory != NULL)
-        list[count + 2] = berth_hash(t->weighting.memory, t->weighting.memory_count * sizeof *t->weighting.memory).low;
+        list[count + 2] =
+            berth_hash(t->weighting.memory, t->weighting.memory_count * sizeof *t->weighting.memory).low;
     *out = berth_hash(list, (count + 3) * sizeof *list).low;
 out:
     free(list);

@@ -232,7 +232,7 @@ berth_status plan_add_parameters(struct berth_str *s, const struct berth_trainer
 
 /* ---- plan_sizes.c */
 struct plan_sizes {                                  /* bytes */
-    int64_t task_gradients;                          /* device memory: of each task by itself */
+    int64_t task_gradients, parts;                   /* device memory: of each task by itself; sums that wait */
     int64_t values, gradients, state, average, step; /* device memory; step: activations and their gradients */
     int64_t snapshot;                                /* host memory in which a checkpoint waits for the disk */
     int64_t checkpoint, model;                       /* files */
@@ -295,8 +295,11 @@ berth_status task_walk_check(const struct berth_trainer *t, size_t stage,
 /* ---- ranks.c */
 /* Parts that a step is split in, over all ranks. */
 int ranks_parts(const struct berth_trainer *t, const struct berth_config *c);
+int ranks_parts_of(const struct berth_config *c, int ranks);
 /* BERTH_E_USAGE where `deterministic: strict` cannot keep its word with so many parts and ranks. */
 berth_status ranks_check(const struct berth_trainer *t, const struct berth_config *c) BERTH_CHECKED;
+/* How many sums wait for their other half where a step is summed part by part; else 0. */
+int ranks_levels(const struct berth_trainer *t, const struct berth_config *c);
 /* Whether a step is summed part by part. */
 bool ranks_by_parts(const struct berth_trainer *t);
 /* Device memory becomes its sum over all ranks. */

@@ -102,6 +102,9 @@ berth_status berth_trainer_create_rank(struct berth_trainer **out, const struct 
     BERTH_TRY_OUT(stages_read(t));
     omp_set_num_threads(thread_count(t));
     BERTH_TRY_OUT(berth_device_open(&t->device, berth_config_string(c, "device")));
+    if (comm->size > 1 && strcmp(t->device->backend->name, "cuda") == 0)
+        BERTH_FAIL_OUT(BERTH_E_USAGE,
+                       "%d ranks would share one GPU and its memory: ranks are for the device cpu as yet", comm->size);
     BERTH_TRY_OUT(build_model(t));
     BERTH_TRY_OUT(selection_check(t));
     BERTH_TRY_OUT(allocate_state(t));

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "berth/dist.h"
+#include "dist/shared_priv.h"
 
 enum { MOST = 5, LONG = 300 * 1000 + 7 }; /* LONG: more than one slot of floats */
 
@@ -171,7 +171,7 @@ static void test_one_rank(void **state) {
 
 /* ---- processes */
 
-enum end { GOES_WELL, SAYS_SO, IS_KILLED, JUST_ENDS };
+enum end { GOES_WELL, SAYS_SO, IS_KILLED, JUST_ENDS, SAYS_NOTHING, IN_THE_MIDDLE };
 
 /* Rank 1 comes to its end in some way; what rank 0 finds, with its text. */
 static berth_status group(enum end end, bool at_close, char text[256]) {
@@ -188,6 +188,11 @@ static berth_status group(enum end end, bool at_close, char text[256]) {
     }
     if (c->rank == 1 && end == IS_KILLED) raise(SIGKILL);
     if (c->rank == 1 && end == JUST_ENDS) _exit(3);
+    if (c->rank == 1 && end == SAYS_NOTHING) _exit(0);
+    if (c->rank == 1 && end == IN_THE_MIDDLE) { /* killed while it tells of a failure */
+        atomic_store(&((struct shared_rank *)c->own)->shared->failing, 2);
+        raise(SIGKILL);
+    }
     if (status == BERTH_OK && !at_close) status = berth_comm_barrier(c);
     if (c->rank != 0) {
         (void)berth_comm_close(c);
@@ -210,6 +215,13 @@ static void test_processes(void **state) {
         assert_string_equal(text, "rank 1: the process was ended by signal 9 (Killed)");
         assert_int_equal(group(JUST_ENDS, at_close, text), BERTH_E_IO);
         assert_string_equal(text, "rank 1: the process ended with status 3");
+        assert_int_equal(group(SAYS_NOTHING, at_close, text), BERTH_E_IO);
+        assert_string_equal(text, "rank 1: the process ended with status 0");
+        assert_int_equal(group(IN_THE_MIDDLE, at_close, text), BERTH_E_IO);
+        assert_string_equal(text, "rank 1: the process was ended by signal 9 (Killed)");
+        signal(SIGCHLD, SIG_IGN); /* as a shell may have left it */
+        assert_int_equal(group(IS_KILLED, at_close, text), BERTH_E_IO);
+        assert_string_equal(text, "rank 1: the process was ended by signal 9 (Killed)");
     }
 }
 

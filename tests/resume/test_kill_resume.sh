@@ -92,7 +92,7 @@ trial() {
 altered=(data.talk.augment.entity=0.5 data.talk.augment.delete=0.2 data.talk.augment.swap=0.2 data.reviews.augment.mask=0.2)
 trial plain 14 train.accumulate=2
 trial frozen 10 "${altered[@]}" sampling.mix=step train.batch_size=6 freeze='[{select: embeddings}, {select: layers.0, until: 40 steps}]'
-trial keep 8 checkpoint.keep_every=5 checkpoint.keep=1 train.batch_size=5
+trial keep 8 weighting.method=uncertainty checkpoint.keep_every=5 checkpoint.keep=1 train.batch_size=5
 trial altered 9 "${altered[@]}" sampling.units.reviews='{ratio: 2.5, more: augmentation}' train.accumulate=2
 trial learnt 9 weighting.method=gradnorm train.ema=0.95 train.accumulate=2 freeze='[{select: heads.mood, from: 40 steps}]'
 [ "$kills" -ge 50 ] || fail "only $kills kills"

@@ -18,7 +18,7 @@ begin() {
     rm -f "$err"
     "$berth" train "$config" output="$tmp/$name" --ranks 2 "$@" > /dev/null 2> "$err" < /dev/null &
     child=$!
-    for _ in $(seq 1500); do grep -qs "^step\|^checkpoint written" "$err" && return; sleep 0.02; done
+    for _ in $(seq 1500); do grep -qs "^checkpoint written" "$err" && return; sleep 0.02; done
     fail "the run does not begin"
 }
 nobody_left() { # PIDS...
@@ -70,7 +70,12 @@ wait "$child" || status=$?
 [ "$status" = 1 ] || fail "exit status $status, expected 1"
 one_line "rank 1: the process was ended by signal 9 (Killed)"
 grep -q "ended by signal 9" "$tmp/dies/log.txt" || fail "the log does not tell of it"
-run 0 "$berth" train "$config" train.epochs=4000 log.every="1 steps" evaluate.every="1000 epochs" output="$tmp/dies" --resume --dry-run
+begin dies "${long[@]}" --resume
+grep -q "^going on from" "$err" || fail "it does not go on"
+kill -s TERM "$child"
+status=0
+wait "$child" || status=$?
+[ "$status" = 75 ] || fail "exit status $status, expected 75"
 
 say "rank 0 dies: the others with it"
 begin first "${long[@]}"

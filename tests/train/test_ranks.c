@@ -255,7 +255,7 @@ static void test_nan(void **state) {
     assert_alike(2);
 }
 
-/* A second process in the folder: rank 0 is refused, and the others hear of it. */
+/* The folder is there already: rank 0 is refused, and the others hear of it. */
 static void test_refused(void **state) {
     const struct world *w = *state;
     assert_int_equal(run_ranks(w, "two", 2, false, 0, 0, LIST(RICH)), BERTH_E_EXISTS);
@@ -270,12 +270,46 @@ static int setup(void **state) {
     return world_setup(state);
 }
 
+/* How a step is summed is part of a checkpoint: strict goes on from strict. */
+static void test_other_sums(void **state) {
+    const struct world *w = *state;
+    char *log = NULL;
+    size_t size = 0;
+    assert_int_equal(run_ranks(w, "sums", 1, false, 5, 0, LIST(RICH, "train.accumulate=4")), BERTH_E_STOPPED);
+    assert_int_equal(run_ranks(w, "sums", 1, true, 0, 0, LIST(STRICT)), BERTH_E_USAGE);
+    assert_text_has(members[0].text, "made with deterministic: on, which sums a step's parts in another order");
+    assert_done(run_ranks(w, "sums", 1, true, 0, 0, LIST(RICH, "train.accumulate=4")));
+    assert_int_equal(run_ranks(w, "back", 1, false, 5, 0, LIST(STRICT)), BERTH_E_STOPPED);
+    assert_done(run_ranks(w, "back", 1, true, 0, 0, LIST(RICH, "train.accumulate=4")));
+    assert_done(berth_file_read(&log, &size, world_path(w, "back/log.txt")));
+    assert_text_has(log, "going on with deterministic: on, the checkpoint is of strict");
+    free(log);
+}
+
+/* In-batch negatives are those of a part: with other parts it would be another run. */
+static void test_rows_of_a_part(void **state) {
+    const struct world *w = *state;
+    const char *const pairs[] = {"tasks={near: {type: contrastive, source: pairs}}",
+                                 "data={pairs: {format: tsv, text: a, text_pair: b, train: pairs.tsv}}",
+                                 "evaluate.every=100 steps"};
+    world_write(w, "pairs.tsv",
+                "a\tb\nthe film was good\ta good film\nplay some music\tmusic\nbook a table\ta table\nbad "
+                "food\tthe food "
+                "was bad\nwill it rain\train tomorrow\nvery good\tgood\n");
+    assert_int_equal(run_ranks(w, "pairs", 1, false, 5, 0, pairs, 3), BERTH_E_STOPPED);
+    assert_int_equal(run_ranks(w, "pairs", 2, true, 0, 0, pairs, 3), BERTH_E_USAGE);
+    assert_text_has(members[0].text,
+                    "made by 1 ranks, 1 parts a step, here 2: task 'near' compares the rows of a part");
+    assert_done(run_ranks(w, "pairs", 1, true, 0, 0, pairs, 3));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_losses),      cmocka_unit_test(test_uneven),
         cmocka_unit_test(test_strict_same_bits), cmocka_unit_test(test_stop_and_go_on),
         cmocka_unit_test(test_stages),           cmocka_unit_test(test_task_gradients),
         cmocka_unit_test(test_astray),           cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_other_sums),       cmocka_unit_test(test_rows_of_a_part),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("ranks", tests, setup, world_teardown);

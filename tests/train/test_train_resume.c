@@ -328,6 +328,13 @@ static void test_other_configuration(void **state) {
     assert_int_equal(berth_trainer_start(r.trainer, true), BERTH_E_USAGE);
     if (strstr(berth_error_text(), "freeze") == NULL) fail_msg("%s", berth_error_text());
     run_free(&r);
+    /* which checkpoint is gone back to does change the result where that is asked for */
+    assert_int_equal(run_whole(w, "rewinds", false, 5, SETTINGS, "train.on_nan=rewind", NULL), BERTH_E_STOPPED);
+    run_make(&r, w, "rewinds", "train.accumulate=2", "evaluate.every=5 steps", "train.on_nan=rewind",
+             "checkpoint.every=3 steps", NULL);
+    assert_int_equal(berth_trainer_start(r.trainer, true), BERTH_E_USAGE);
+    if (strstr(berth_error_text(), "checkpoint.every") == NULL) fail_msg("%s", berth_error_text());
+    run_free(&r);
     /* what does not change the result may change, and a number may be written in another way */
     assert_int_equal(run_whole(w, "other", true, 0, SETTINGS, "checkpoint.keep=1", "threads=1",
                                "train.lr=0.002", "train.warmup=2.0", "tasks.intent.weight=1.00",

@@ -335,6 +335,29 @@ static void assert_plan(const struct world *w, const char *part, const char *ove
     run_free(&r);
 }
 
+static void assert_plan_lacks(const struct world *w, const char *part, const char *override,
+                              const char *other) {
+    struct world_run r;
+    char *text = NULL;
+    run_make(&r, w, "plans", override, other, NULL);
+    assert_done(berth_trainer_plan(r.trainer, &text));
+    if (strstr(text, part) != NULL) fail_msg("'%s' is in: %s", part, text);
+    free(text);
+    run_free(&r);
+}
+
+/* Multiples of keep_every are never removed: 12 of them in 12 steps. */
+static void test_plan_disk(void **state) {
+    struct plan_sizes sizes[2];
+    for (int i = 0; i < 2; i++) {
+        struct world_run r;
+        run_make(&r, *state, "plans", i == 0 ? "checkpoint.keep_every=0" : "checkpoint.keep_every=1", NULL);
+        assert_done(plan_sizes_estimate(&sizes[i], r.trainer));
+        run_free(&r);
+    }
+    assert_true(sizes[1].needed - sizes[0].needed == 12 * sizes[0].checkpoint);
+}
+
 /* The share is the factor in the loss: of drawn rows in mixed batches, 1 where a step is of one task. */
 static void test_plan_shares(void **state) {
     struct world *w = *state;
@@ -354,6 +377,8 @@ static void test_plan_shares(void **state) {
                 "data.mood.augment={delete: 0.25, swap: 0.5}", NULL);
     assert_plan(w, "altered of source mood: a row's second and later draws of an epoch: mask 0.5\n",
                 "data.mood.augment={mask: 0.5}", "sampling.units.mood={ratio: 2, more: augmentation}");
+    assert_plan(w, ", sums of parts ", "deterministic=strict", "train.accumulate=4");
+    assert_plan_lacks(w, ", sums of parts ", "deterministic=strict", "train.accumulate=1");
     assert_plan(w, "altered of source mood: 0.3 of its draws: mask 0.5\n",
                 "data.mood.augment={mask: 0.5, share: 0.3}", NULL);
 }
@@ -385,7 +410,8 @@ int main(void) {
         cmocka_unit_test(test_refused_settings),   cmocka_unit_test(test_output_is_needed),
         cmocka_unit_test(test_nan_loss_stops),     cmocka_unit_test(test_plan_tells),
         cmocka_unit_test(test_from_trained_model), cmocka_unit_test(test_plan_shares),
-        cmocka_unit_test(test_dev_without_labels), cmocka_unit_test(test_unread_source),
+        cmocka_unit_test(test_plan_disk),          cmocka_unit_test(test_dev_without_labels),
+        cmocka_unit_test(test_unread_source),
     };
     return cmocka_run_group_tests_name("train_run", tests, world_setup, world_teardown);
 }
