@@ -126,6 +126,12 @@ struct berth_embedding_rows { /* device memory */
 berth_status berth_op_embedding(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *token,
                                 struct berth_tensor *position, struct berth_tensor *segment,
                                 const struct berth_embedding_rows *rows) BERTH_CHECKED;
+/* dropout(layernorm(embedding)): the three operations in one pass; dropout may be NULL. */
+berth_status berth_op_embedding_norm(struct berth_tape *tape, struct berth_tensor **out,
+                                     struct berth_tensor *token, struct berth_tensor *position,
+                                     struct berth_tensor *segment, struct berth_tensor *gamma,
+                                     struct berth_tensor *beta, const struct berth_embedding_rows *rows,
+                                     float eps, const struct berth_tape_dropout *dropout) BERTH_CHECKED;
 /* [T, N] = x[T, H] w[N, H]ᵀ (+ bias[N]). x bf16: w's bf16 copy is used, sums are float, the output is bf16; gradients of
  * w and bias are float. */
 berth_status berth_op_linear(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,

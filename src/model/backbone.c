@@ -182,7 +182,7 @@ static berth_status upload(struct forward_run *run, const int32_t **out, const i
 static berth_status embeddings(struct forward_run *run, struct berth_tensor **out) {
     const struct berth_batch *b = run->batch;
     const struct berth_model_config *c = &run->m->config;
-    struct berth_tensor *word = NULL, *position = NULL, *segment = NULL, *sum = NULL, *normed = NULL;
+    struct berth_tensor *word = NULL, *position = NULL, *segment = NULL, *gamma = NULL, *beta = NULL;
     struct berth_embedding_rows rows = {.count = b->tokens_count, .positions = run->positions};
     int next = 0;
     const int32_t *lists[4] = {NULL, b->token_order, b->position_order, b->segment_order};
@@ -198,19 +198,16 @@ static berth_status embeddings(struct forward_run *run, struct berth_tensor **ou
         BERTH_TRY(upload(run, &rows.segment_order, lists[3], rows.count));
         BERTH_TRY(forward_parameter(run, next++, &segment));
     }
-    BERTH_TRY(berth_op_embedding(run->tape, &sum, word, position, segment, &rows));
-    BERTH_TRY(norm(run, &normed, sum, NULL, next, 0));
-    berth_tape_drop(run->tape, sum);
-    *out = normed;
-    if (!forward_drops(run, 0, c->hidden_dropout)) return BERTH_OK;
+    BERTH_TRY(forward_parameter(run, next++, &gamma));
+    BERTH_TRY(forward_parameter(run, next++, &beta));
     const struct berth_tape_dropout dropout = {.rate = c->hidden_dropout,
                                                .site = 0,
                                                .key = run->key,
                                                .ordinal = run->row_ordinal,
                                                .position = run->positions};
-    BERTH_TRY(berth_op_dropout(run->tape, out, normed, &dropout));
-    berth_tape_drop(run->tape, normed);
-    return BERTH_OK;
+    return berth_op_embedding_norm(run->tape, out, word, position, segment, gamma, beta, &rows,
+                                   c->layer_norm_eps,
+                                   forward_drops(run, 0, c->hidden_dropout) ? &dropout : NULL);
 }
 
 /* Keeps x, in float, as what layer `layer` gives. */

@@ -15,28 +15,58 @@ static void check_table(const struct berth_tensor *table, const struct berth_ten
     BERTH_ASSERT_MSG(table->is_parameter, "embedding: %s is no parameter", name);
 }
 
-berth_status berth_op_embedding(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *token,
-                                struct berth_tensor *position, struct berth_tensor *segment,
-                                const struct berth_embedding_rows *rows) {
-    struct berth_tensor *y = NULL;
+/* The output and its node, not yet computed. */
+static berth_status record(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *token,
+                           struct berth_tensor *position, struct berth_tensor *segment,
+                           const struct berth_embedding_rows *rows) {
     struct berth_tensor *const inputs[EMBED_INPUTS] = {token, position, segment};
     tensor_check_input(token, "embedding", "token");
     check_table(token, token, "token");
     check_table(position, token, "position");
     if (segment != NULL) check_table(segment, token, "segment");
     BERTH_ASSERT_MSG(rows->count >= 0, "embedding: %lld rows", (long long)rows->count);
-    BERTH_TRY(tensor_output(tape, &y, BERTH_F32, 2, rows->count, token->shape[1]));
-    if (rows->count > 0)
-        BERTH_TRY(
-            BERTH_OP(tape->dev, embedding_forward(y->data, token->data, position->data,
-                                                  segment == NULL ? NULL : segment->data, rows->tokens,
-                                                  rows->positions, segment == NULL ? NULL : rows->segments,
-                                                  rows->count, y->shape[1], y->dtype, tape->dev->stream)));
-    *out = y;
+    BERTH_TRY(tensor_output(tape, out, BERTH_F32, 2, rows->count, token->shape[1]));
     if (!tape_needs(tape, inputs, EMBED_INPUTS)) return BERTH_OK;
     struct tape_node *node = NULL;
-    BERTH_TRY(tape_record(tape, &node, TAPE_EMBEDDING, y, inputs, EMBED_INPUTS));
+    BERTH_TRY(tape_record(tape, &node, TAPE_EMBEDDING, *out, inputs, EMBED_INPUTS));
     tape_set_arguments(node, rows, sizeof *rows);
+    return BERTH_OK;
+}
+
+berth_status berth_op_embedding(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *token,
+                                struct berth_tensor *position, struct berth_tensor *segment,
+                                const struct berth_embedding_rows *rows) {
+    BERTH_TRY(record(tape, out, token, position, segment, rows));
+    if (rows->count == 0) return BERTH_OK;
+    return BERTH_OP(tape->dev,
+                    embedding_forward((*out)->data, token->data, position->data,
+                                      segment == NULL ? NULL : segment->data, rows->tokens, rows->positions,
+                                      segment == NULL ? NULL : rows->segments, rows->count, (*out)->shape[1],
+                                      (*out)->dtype, tape->dev->stream));
+}
+
+/* Recorded as the three operations that it is, so their backward serves; computed in one pass. */
+berth_status berth_op_embedding_norm(struct berth_tape *tape, struct berth_tensor **out,
+                                     struct berth_tensor *token, struct berth_tensor *position,
+                                     struct berth_tensor *segment, struct berth_tensor *gamma,
+                                     struct berth_tensor *beta, const struct berth_embedding_rows *rows,
+                                     float eps, const struct berth_tape_dropout *dropout) {
+    struct berth_tensor *sum = NULL, *normed = NULL;
+    struct norm_saved saved = {0};
+    const struct berth_dropout mask = tape_dropout(dropout);
+    BERTH_TRY(record(tape, &sum, token, position, segment, rows));
+    BERTH_TRY(op_layernorm_record(tape, &normed, sum, NULL, gamma, beta, NULL, &saved));
+    berth_tape_drop(tape, sum); /* its memory is pre's, or nobody's */
+    *out = normed;
+    if (dropout != NULL) BERTH_TRY(op_dropout_record(tape, out, normed, dropout));
+    if (rows->count > 0)
+        BERTH_TRY(BERTH_OP(
+            tape->dev, embedding_norm_forward((*out)->data, saved.pre, saved.mean, saved.rstd, token->data,
+                                              position->data, segment == NULL ? NULL : segment->data,
+                                              gamma->data, beta->data, rows->tokens, rows->positions,
+                                              segment == NULL ? NULL : rows->segments, rows->count,
+                                              (*out)->shape[1], eps, &mask, (*out)->dtype, tape->dev->stream)));
+    if (dropout != NULL) berth_tape_drop(tape, normed);
     return BERTH_OK;
 }
 

@@ -36,39 +36,48 @@ static berth_status take_pre(struct berth_tape *tape, struct berth_tensor *x, st
     return BERTH_OK;
 }
 
-berth_status berth_op_layernorm(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
-                                struct berth_tensor *residual, struct berth_tensor *gamma,
-                                struct berth_tensor *beta, float eps,
-                                const struct berth_tape_dropout *dropout) {
-    struct berth_tensor *y = NULL;
+berth_status op_layernorm_record(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                                 struct berth_tensor *residual, struct berth_tensor *gamma,
+                                 struct berth_tensor *beta, const struct berth_tape_dropout *dropout,
+                                 struct norm_saved *saved) {
     struct berth_tensor *const inputs[NORM_INPUTS] = {x, residual, gamma, beta};
     const struct berth_dropout mask = tape_dropout(dropout);
     struct tape_kept pre = {0}, mean = {0}, rstd = {0};
     check_norm(x, residual, gamma, beta);
-    const int64_t rows = x->shape[0], hidden = x->shape[1];
-    const void *x_data = x->data;
+    const int64_t rows = x->shape[0];
     const bool needs = tape_needs(tape, inputs, NORM_INPUTS);
-    BERTH_TRY(tensor_output(tape, &y, x->dtype, 2, rows, hidden));
-    if (needs) {
-        mean.bytes = rstd.bytes = (size_t)rows * sizeof(float);
-        BERTH_TRY(step_memory_alloc(&tape->memory, &mean.data, mean.bytes));
-        BERTH_TRY(step_memory_alloc(&tape->memory, &rstd.data, rstd.bytes));
-        BERTH_TRY(take_pre(tape, x, &pre));
-    }
-    if (rows > 0)
-        BERTH_TRY(BERTH_OP(tape->dev,
-                           layernorm_forward(y->data, pre.data, mean.data, rstd.data, x_data,
-                                             residual == NULL ? NULL : residual->data, gamma->data, beta->data,
-                                             rows, hidden, eps, &mask, x->dtype, tape->dev->stream)));
-    berth_tape_drop(tape, x);
-    *out = y;
+    *saved = (struct norm_saved){.x = x->data};
+    BERTH_TRY(tensor_output(tape, out, x->dtype, 2, rows, x->shape[1]));
     if (!needs) return BERTH_OK;
+    mean.bytes = rstd.bytes = (size_t)rows * sizeof(float);
+    BERTH_TRY(step_memory_alloc(&tape->memory, &mean.data, mean.bytes));
+    BERTH_TRY(step_memory_alloc(&tape->memory, &rstd.data, rstd.bytes));
+    BERTH_TRY(take_pre(tape, x, &pre));
     struct tape_node *node = NULL;
-    BERTH_TRY(tape_record(tape, &node, TAPE_LAYERNORM, y, inputs, NORM_INPUTS));
+    BERTH_TRY(tape_record(tape, &node, TAPE_LAYERNORM, *out, inputs, NORM_INPUTS));
     tape_set_arguments(node, &mask, sizeof mask);
     tape_keep(node, KEPT_PRE, pre.data, pre.bytes);
     tape_keep(node, KEPT_MEAN, mean.data, mean.bytes);
     tape_keep(node, KEPT_RSTD, rstd.data, rstd.bytes);
+    saved->pre = pre.data;
+    saved->mean = mean.data;
+    saved->rstd = rstd.data;
+    return BERTH_OK;
+}
+
+berth_status berth_op_layernorm(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                                struct berth_tensor *residual, struct berth_tensor *gamma,
+                                struct berth_tensor *beta, float eps,
+                                const struct berth_tape_dropout *dropout) {
+    const struct berth_dropout mask = tape_dropout(dropout);
+    struct norm_saved saved = {0};
+    BERTH_TRY(op_layernorm_record(tape, out, x, residual, gamma, beta, dropout, &saved));
+    if (x->shape[0] > 0)
+        BERTH_TRY(BERTH_OP(tape->dev, layernorm_forward((*out)->data, saved.pre, saved.mean, saved.rstd,
+                                                        saved.x, residual == NULL ? NULL : residual->data,
+                                                        gamma->data, beta->data, x->shape[0], x->shape[1], eps,
+                                                        &mask, x->dtype, tape->dev->stream)));
+    berth_tape_drop(tape, x);
     return BERTH_OK;
 }
 

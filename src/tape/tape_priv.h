@@ -200,4 +200,16 @@ struct berth_dropout tape_dropout(const struct berth_tape_dropout *dropout);
 TAPE_OP_MAP(X)
 #undef X
 
+/* ---- outputs and nodes of operations, not yet computed: for those that are computed with others in one pass */
+struct norm_saved {
+    void *x;                 /* x's data before pre took its memory */
+    void *pre, *mean, *rstd; /* where the forward saves; NULL: nothing is saved */
+};
+berth_status op_layernorm_record(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                                 struct berth_tensor *residual, struct berth_tensor *gamma,
+                                 struct berth_tensor *beta, const struct berth_tape_dropout *dropout,
+                                 struct norm_saved *saved) BERTH_CHECKED;
+berth_status op_dropout_record(struct berth_tape *tape, struct berth_tensor **out, struct berth_tensor *x,
+                               const struct berth_tape_dropout *dropout) BERTH_CHECKED;
+
 #endif /* BERTH_TAPE_PRIV_H */
