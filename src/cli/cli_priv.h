@@ -132,7 +132,9 @@ struct cli_texts {
     const char **keep; /* [keep_count] names of the columns to keep; owned */
     size_t keep_count;
     char *keep_text;
-    int64_t rows; /* read so far */
+    int64_t rows;        /* read so far */
+    berth_status failed; /* what reading met behind the rows handed out; told at the next call */
+    char *failure;       /* its text; owned */
 };
 struct cli_row {
     struct berth_row row; /* text, text_pair, pre_split, line; labels: the kept columns, NULL: missing */
@@ -162,7 +164,7 @@ berth_status cli_texts_open(struct cli_texts *in, const struct cli_args *args, c
                             bool keeps) BERTH_CHECKED;
 void cli_texts_close(struct cli_texts *in); /* warns of replaced characters */
 /* Waits for one row, then takes as many as are there without waiting; count 0 at the end. Empties the window
- * first. */
+ * first. A mistake in the file is returned when the rows before it have been handed out. */
 berth_status cli_texts_window(struct cli_texts *in, struct cli_rows *w, size_t most_rows,
                               size_t most_bytes) BERTH_CHECKED;
 berth_status cli_rows_order(struct cli_rows *w) BERTH_CHECKED;
@@ -196,6 +198,8 @@ berth_status cli_max_length(const struct cli_args *args, const struct cli_model 
 
 /* A text as a cell of TSV: tabs, line ends and ends of list items become spaces (the last end nothing). */
 void cli_add_cell(struct berth_str *out, const char *text, size_t size);
+/* A number for JSON, by six digits; what is not finite is null. */
+void cli_add_json_number(struct berth_str *out, double value);
 /* Adds text as a JSON string; bad UTF-8 becomes U+FFFD. */
 void cli_add_json_text(struct berth_str *out, const char *text, size_t size);
 

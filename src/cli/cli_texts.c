@@ -5,6 +5,7 @@
  * a number of rows or of bytes, whatever comes first.
  *
  * Without --input a row is a line, and a tab parts the two texts of a pair. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,7 @@ void cli_texts_close(struct cli_texts *in) {
     berth_texts_close(in->texts);
     free(in->keep);
     free(in->keep_text);
+    free(in->failure);
     memset(in, 0, sizeof *in);
 }
 
@@ -121,10 +123,17 @@ berth_status cli_texts_window(struct cli_texts *in, struct cli_rows *w, size_t m
     berth_arena_deinit(&w->arena);
     berth_arena_init(&w->arena);
     w->count = w->bytes = 0;
+    if (in->failure) return berth_error_set(in->failed, __FILE__, __LINE__, "%s", in->failure);
     while (w->count < most_rows && w->bytes < most_bytes) {
         const struct berth_row *row = NULL;
         if (w->count > 0 && !berth_texts_ready(in->texts)) break;
-        BERTH_TRY(berth_texts_next(in->texts, &row));
+        berth_status status = berth_texts_next(in->texts, &row);
+        if (status != BERTH_OK && w->count > 0) { /* first the rows before it */
+            in->failed = status;
+            BERTH_TRY(berth_strdup(&in->failure, berth_error_text()));
+            break;
+        }
+        BERTH_TRY(status);
         if (!row) break;
         BERTH_TRY(copy_row(in, w, row));
     }
@@ -160,6 +169,13 @@ void cli_add_cell(struct berth_str *out, const char *text, size_t size) {
         if (at < size && !(text[at] == BERTH_LIST_END && at + 1 == size)) berth_str_add(out, " ");
         at++;
     }
+}
+
+void cli_add_json_number(struct berth_str *out, double value) {
+    if (isfinite(value))
+        berth_str_addf(out, "%.6g", value);
+    else
+        berth_str_add(out, "null");
 }
 
 void cli_add_json_text(struct berth_str *out, const char *text, size_t size) {

@@ -22,6 +22,8 @@ struct predictor {
     enum overflow_choice overflow;
     struct berth_str *answers; /* [answer_count] of the window's rows */
     size_t answer_count, answer_capacity;
+    size_t order_count; /* of the window's order: rows without an answer */
+    enum predict_column columns[CLI_MOST_KEPT];
     int64_t rows_cut;
 };
 
@@ -57,25 +59,74 @@ static berth_status answer_row(struct predictor *p, const struct predict_row *r)
     return BERTH_OK;
 }
 
+/* Which kept columns stand beside the words in CoNLL: those that are lists, told by the first row that has a
+ * value. */
+static void tell_columns(struct predictor *p) {
+    for (size_t c = 0; c < p->in.keep_count; c++) {
+        for (size_t i = 0; i < p->window.count && p->columns[c] == PREDICT_COLUMN_UNKNOWN; i++) {
+            const char *text = p->window.rows[i].row.labels[c];
+            if (text) p->columns[c] = strchr(text, BERTH_LIST_END) ? PREDICT_COLUMN_WORDS : PREDICT_COLUMN_TEXT;
+        }
+        if (p->columns[c] == PREDICT_COLUMN_UNKNOWN) p->columns[c] = PREDICT_COLUMN_TEXT;
+    }
+}
+
+/* The rows of the window before `end` that have no answer yet, in the order of work. */
+static size_t rows_left(struct predictor *p, size_t end) {
+    struct cli_rows *w = &p->window;
+    size_t kept = 0;
+    for (size_t i = 0; i < p->order_count; i++) {
+        const size_t at = (size_t)(w->order[i] - w->rows);
+        if (at < end && p->answers[at].length == 0 && !p->answers[at].failed) w->order[kept++] = w->order[i];
+    }
+    return p->order_count = kept;
+}
+
+/* One batch. *failed is the row that a mistake is about. */
+static berth_status answer_batch(struct predictor *p, size_t left, const struct cli_row **failed) {
+    size_t used = 0;
+    berth_status status = predict_batch_run(&p->batch, p->window.order, left, &used);
+    if (status == BERTH_E_FORMAT && p->batch.row_count > 0) {
+        *failed = p->batch.rows[p->batch.row_count - 1].row;
+        return berth_error_context(status, "%s:%lld", p->in.name, (long long)(*failed)->row.line);
+    }
+    for (size_t i = 0; status == BERTH_OK && i < p->batch.row_count; i++) {
+        *failed = p->batch.rows[i].row;
+        status = answer_row(p, &p->batch.rows[i]);
+    }
+    return status;
+}
+
+static berth_status print_answers(struct predictor *p, size_t end) {
+    for (size_t i = 0; i < end; i++)
+        BERTH_TRY(cli_out_str(&p->answers[i]));
+    answers_reset(p);
+    return cli_out_flush();
+}
+
+/* A row that cannot be answered ends the run behind the answers of the rows before it. */
 static berth_status run_window(struct predictor *p) {
     struct cli_rows *w = &p->window;
+    berth_status failure = BERTH_OK;
+    char text[2048] = "";
+    size_t end = w->count;
+    tell_columns(p);
     BERTH_TRY(cli_rows_order(w));
     BERTH_TRY(berth_grow(&p->answers, &p->answer_capacity, w->count, sizeof p->answers[0]));
     for (; p->answer_count < w->count; p->answer_count++)
         berth_str_init(&p->answers[p->answer_count]);
-    for (size_t first = 0, used = 0; first < w->count; first += used) {
-        berth_status status = predict_batch_run(&p->batch, w->order + first, w->count - first, &used);
-        if (status == BERTH_E_FORMAT)
-            return berth_error_context(status, "%s:%lld", p->in.name,
-                                       (long long)p->batch.rows[p->batch.row_count - 1].row->row.line);
-        BERTH_TRY(status);
-        for (size_t i = 0; i < p->batch.row_count; i++)
-            BERTH_TRY(answer_row(p, &p->batch.rows[i]));
+    p->order_count = w->count;
+    for (size_t left; (left = rows_left(p, end)) > 0;) {
+        const struct cli_row *failed = NULL;
+        berth_status status = answer_batch(p, left, &failed);
+        if (status != BERTH_OK && (status != BERTH_E_FORMAT || !failed)) return status;
+        if (status == BERTH_OK) continue;
+        failure = status;
+        snprintf(text, sizeof text, "%s", berth_error_text());
+        end = (size_t)(failed - w->rows);
     }
-    for (size_t i = 0; i < w->count; i++)
-        BERTH_TRY(cli_out_str(&p->answers[i]));
-    answers_reset(p);
-    return cli_out_flush();
+    BERTH_TRY(print_answers(p, end));
+    return failure == BERTH_OK ? BERTH_OK : berth_error_set(failure, __FILE__, __LINE__, "%s", text);
 }
 
 /* ---- options */
@@ -117,6 +168,24 @@ static berth_status check_conll(const struct predictor *p) {
                "predict: --format conll prints a word a line, and none of the heads asked tags words");
 }
 
+/* A kept column that is called as a head, or as one of its columns, would make two of one name. */
+static berth_status check_names(const struct predictor *p) {
+    for (size_t c = 0; c < p->in.keep_count; c++) {
+        for (int i = 0; i < p->m.model->head_count; i++) {
+            const char *head = p->m.tasks[i].name, *name = p->in.keep[c];
+            const size_t n = strlen(head);
+            if (!p->batch.wanted[i] || strncmp(name, head, n) != 0 || (name[n] != '\0' && name[n] != '.'))
+                continue;
+            BERTH_FAIL(
+                BERTH_E_USAGE,
+                "predict: --keep %s: a head is called '%s', and two columns would have one name; leave one of "
+                "them out (--task), or take --format json, where kept columns stand apart",
+                name, head);
+        }
+    }
+    return BERTH_OK;
+}
+
 static berth_status read_limits(struct predictor *p, const struct cli_args *args) {
     struct berth_row_limits *l = &p->batch.limits;
     int overflow = 0;
@@ -151,10 +220,12 @@ static berth_status open_all(struct predictor *p, const struct cli_args *args) {
     BERTH_TRY(read_limits(p, args));
     BERTH_TRY(choose_tasks(p, cli_value(args, "task")));
     if (p->format == FORMAT_CONLL) BERTH_TRY(check_conll(p));
+    if (p->format == FORMAT_CONLL || cli_flag(args, "header")) BERTH_TRY(check_names(p));
     p->style = (struct predict_style){.m = &p->m,
                                       .wanted = p->batch.wanted,
                                       .keep = p->in.keep,
                                       .keep_count = p->in.keep_count,
+                                      .columns = p->columns,
                                       .all = cli_flag(args, "probabilities")};
     return BERTH_OK;
 }

@@ -84,8 +84,14 @@ static berth_status print_rows(const struct embed_sink *s, const struct cli_rows
             cli_add_cell(&out, id_of(row), strlen(id_of(row)));
             berth_str_add(&out, "\t");
         }
-        for (int64_t k = 0; k < s->width; k++)
-            berth_str_addf(&out, "%s%.6g", k ? between : "", (double)rows[(int64_t)i * s->width + k]);
+        for (int64_t k = 0; k < s->width; k++) {
+            const double value = (double)rows[(int64_t)i * s->width + k];
+            berth_str_add(&out, k ? between : "");
+            if (s->format == EMBED_JSONL)
+                cli_add_json_number(&out, value);
+            else
+                berth_str_addf(&out, "%.6g", value);
+        }
         berth_str_add(&out, s->format == EMBED_JSONL ? "]}\n" : "\n");
         if (out.length > PIECE) BERTH_TRY_OUT(cli_out_str(&out));
     }

@@ -18,10 +18,6 @@ static size_t next_item(const char **list, const char **item) {
     return n;
 }
 
-static bool is_list(const char *text) {
-    return strchr(text, BERTH_LIST_END) != NULL;
-}
-
 /* "# NAME: answer", and with all probabilities "# NAME.probability: 0.98": the cells of the TSV line. */
 static void add_answer(struct berth_str *out, const struct predict_style *style, const struct predict_row *r,
                        int head) {
@@ -43,7 +39,7 @@ static void add_comments(struct berth_str *out, const struct predict_style *styl
                          const struct predict_row *r) {
     for (size_t i = 0; i < style->keep_count; i++) {
         const char *text = r->row->row.labels[i];
-        if (!text || is_list(text)) continue;
+        if (!text || style->columns[i] == PREDICT_COLUMN_WORDS) continue;
         berth_str_addf(out, "# %s: ", style->keep[i]);
         cli_add_cell(out, text, strlen(text));
         berth_str_add(out, "\n");
@@ -61,7 +57,7 @@ void predict_conll(struct berth_str *out, const struct predict_style *style, con
     add_comments(out, style, r);
     for (size_t i = 0; i < style->keep_count; i++) {
         const char *text = r->row->row.labels[i];
-        if (text && is_list(text) && lists < CLI_MOST_KEPT) kept[lists++] = text;
+        if (style->columns[i] == PREDICT_COLUMN_WORDS) kept[lists++] = text ? text : "";
     }
     int64_t item = 0;
     for (size_t w = 0; w < r->added.word_count; w++) {

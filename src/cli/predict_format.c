@@ -9,6 +9,7 @@
  * Entities are read off the tags as they are scored (berth/tags.h). start and end count characters (code
  * points) of the text, end excluded; words of a row that came apart have one space between. A word behind the
  * cut is tagged "O". */
+#include <math.h>
 #include <string.h>
 
 #include "cli/predict_priv.h"
@@ -52,7 +53,8 @@ static void classes_json(struct berth_str *out, const struct berth_head *head, c
     for (int64_t k = 0; k < said->width; k++) {
         if (k > 0) berth_str_add(out, ", ");
         berth_str_add_json(out, head->task.labels.names[k]);
-        berth_str_addf(out, ": %.6g", (double)said->scores[k]);
+        berth_str_add(out, ": ");
+        cli_add_json_number(out, (double)said->scores[k]);
     }
     berth_str_add(out, "}");
 }
@@ -75,7 +77,8 @@ static void class_json(struct berth_str *out, const struct berth_head *head, con
     (void)r;
     berth_str_add(out, "{\"label\": ");
     berth_str_add_json(out, head->task.labels.names[said->label[0]]);
-    berth_str_addf(out, ", \"probability\": %.6g", (double)said->score[0]);
+    berth_str_add(out, ", \"probability\": ");
+    cli_add_json_number(out, (double)said->score[0]);
     if (style->all) classes_json(out, head, said);
     berth_str_add(out, "}");
 }
@@ -139,10 +142,8 @@ static void tags_json(struct berth_str *out, const struct berth_head *head, cons
     }
     if (style->all) berth_str_add(out, "], \"probabilities\": [");
     for (size_t w = 0; style->all && w < r->added.word_count; w++) {
-        if (r->added.words[w].token >= 0)
-            berth_str_addf(out, "%s%.6g", w ? ", " : "", (double)said->score[item++]);
-        else
-            berth_str_add(out, w ? ", null" : "null");
+        berth_str_add(out, w ? ", " : "");
+        cli_add_json_number(out, r->added.words[w].token >= 0 ? (double)said->score[item++] : (double)NAN);
     }
     berth_str_add(out, "], \"entities\": [");
     berth_entities_begin(&c, said->tags, r->added.word_count, BERTH_SPANS_DEFAULT);
@@ -183,7 +184,7 @@ static void labels_json(struct berth_str *out, const struct berth_head *head, co
             if (pass == 0)
                 berth_str_add_json(out, head->task.labels.names[k]);
             else
-                berth_str_addf(out, "%.6g", (double)said->scores[k]);
+                cli_add_json_number(out, (double)said->scores[k]);
         }
     }
     berth_str_add(out, "]");
@@ -204,10 +205,8 @@ static void number_json(struct berth_str *out, const struct berth_head *head, co
     (void)r;
     (void)style;
     berth_str_add(out, head->task.kind == BERTH_TASK_REGRESSION ? "{\"value\": " : "{\"similarity\": ");
-    if (said->count > 0)
-        berth_str_addf(out, "%.6g}", (double)said->score[0]);
-    else
-        berth_str_add(out, "null}");
+    cli_add_json_number(out, said->count > 0 ? (double)said->score[0] : (double)NAN);
+    berth_str_add(out, "}");
 }
 
 /* "" where the table of embeddings is longer than the vocabulary. */
@@ -234,8 +233,10 @@ static void words_json(struct berth_str *out, const struct berth_head *head, con
         berth_str_add_json(out, token_text(style, said->label[i]));
     }
     berth_str_add(out, "], \"probabilities\": [");
-    for (int64_t i = 0; i < said->count; i++)
-        berth_str_addf(out, "%s%.6g", i > 0 ? ", " : "", (double)said->score[i]);
+    for (int64_t i = 0; i < said->count; i++) {
+        berth_str_add(out, i > 0 ? ", " : "");
+        cli_add_json_number(out, (double)said->score[i]);
+    }
     berth_str_add(out, "]}");
 }
 

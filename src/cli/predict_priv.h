@@ -46,12 +46,14 @@ void predict_batch_deinit(struct predict_batch *p);
 berth_status predict_batch_run(struct predict_batch *p, struct cli_row *const *rows, size_t most,
                                size_t *used) BERTH_CHECKED;
 
+enum predict_column { PREDICT_COLUMN_UNKNOWN, PREDICT_COLUMN_TEXT, PREDICT_COLUMN_WORDS };
 struct predict_style {
     const struct cli_model *m;
     const bool *wanted;      /* [heads] */
     const char *const *keep; /* [keep_count] names of the kept columns */
     size_t keep_count;
-    bool all; /* probabilities of all classes, of every word's tag */
+    const enum predict_column *columns; /* [keep_count] how the input has them */
+    bool all;                           /* probabilities of all classes, of every word's tag */
 };
 /* Each adds what stands for one row. */
 void predict_tsv(struct berth_str *out, const struct predict_style *style, const struct predict_row *r);

@@ -124,6 +124,11 @@ awk 'BEGIN { for (i = 0; i < 100; i++) printf "music "; print "" }' < /dev/null 
 run 0 "$berth" embed "$model" "$tmp/long" --max-length 12
 grep -q '1 lines were longer than 12 tokens and were cut' "$err" || fail "the cut is not told"
 
+say "numbers that are none are null in JSON"
+"$BERTH_MAKE_MODEL" "$tmp/poisoned" "$tmp/world/vocab" 1 32 2 64 poison=encoder.layer.0.output.dense.weight || fail "make_model"
+run 0 "$berth" embed "$tmp/poisoned" "$tmp/three" --format jsonl
+grep -q 'null' "$out" && ! grep -qE 'nan|inf' "$out" || fail "$(cut -c 1-200 "$out")"
+
 say "nothing to embed"
 run 1 "$berth" embed "$model" /dev/null
 one_line "nothing to embed"

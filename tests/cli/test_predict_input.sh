@@ -74,6 +74,15 @@ END
 run 0 "$berth" eval "$run" "$d/again.yaml"
 grep -q '^slots	test	word_accuracy	1$' "$out" && grep -q '^intent	test	accuracy	1$' "$out" || fail "the model disagrees with itself: $(cat "$out")"
 
+say "conll: the same columns in every line; a word that begins with #"
+printf '{"text": ["play", "music"], "pos": ["VB", "NN"]}\n{"text": ["#breaking:", "news", "#", "x"]}\n{"text": ["rome"], "pos": ["NNP"]}\n' > "$d/mixed.jsonl"
+run 0 "$berth" predict "$run" "$d/mixed.jsonl" --input jsonl --format conll --keep pos --task slots
+awk -F '\t' 'NF && NF != 3 { exit 1 }' "$out" || fail "other numbers of columns: $(cat "$out")"
+grep -q '^news	_	' "$out" || fail "a missing list is not _: $(cat "$out")"
+cp "$out" "$d/mixed.conll"
+run 0 "$berth" predict "$run" "$d/mixed.conll" --input conll --delimiter tab --format conll --keep 1 --task slots
+cmp "$out" "$d/mixed.conll" || fail "read again it is another text: $(diff "$out" "$d/mixed.conll")"
+
 say "probabilities of all classes"
 run 0 "$berth" predict "$run" "$seq/seq.in" --probabilities --header
 [ "$(head -n 1 "$out")" = "intent	intent.probability	intent.book	intent.play	intent.weather	slots	slots.probability	mood	mood.probability	mood.bad	mood.good" ] ||
@@ -105,6 +114,14 @@ grep -q ' I-day$' "$out" || fail "the end of the text was not read: $(cat "$out"
 run 1 "$berth" predict "$run" "$d/long" --max-length 10 --overflow error
 one_line "$d/long:1: found a text of 35 tokens, expected at most 10"
 awk 'BEGIN { for (i = 0; i < 2000; i++) printf "music "; print "" }' < /dev/null > "$d/endless"
+run 1 "$berth" predict "$run" "$d/endless" --max-length 6 --stride 0 --overflow windows
+{ cat "$seq/seq.in" "$d/endless"; cat "$seq/seq.in"; } > "$d/middle" # it comes first by length and thirteenth by place
+run 1 "$berth" predict "$run" "$d/middle" --max-length 6 --stride 0 --overflow windows
+one_line "$d/middle:13: found a text of 2002 tokens"
+[ "$(wc -l < "$out")" = 12 ] || fail "the 12 lines before it have $(wc -l < "$out") answers"
+run 1 "$berth" predict "$run" "$d/middle" --overflow error
+one_line "$d/middle:13: found a text of 2002 tokens, expected at most 48"
+cut -f 1,3,4 "$out" | cmp - <(cut -f 1,3,4 "$d/plain") || fail "the lines before it are not answered as they are alone"
 run 1 "$berth" predict "$run" "$d/endless" --max-length 6 --stride 0 --overflow windows
 one_line "$d/endless:1: found a text of 2002 tokens, 500 windows, expected at most 256 windows"
 run 0 "$berth" predict "$run" "$seq/seq.in" --format conll --probabilities
@@ -180,9 +197,16 @@ mistake 2 "--window 0: expected a whole number from 1" "$d/t.tsv" --window 0
 head -c 60 "$d/t.tsv.gz" > "$d/cut.gz"
 mistake 1 "$d/cut.gz: the gzip file ends early" "$d/cut.gz"
 printf 'id\tsentence\n1\ta\n2\n' > "$d/ragged.tsv"
-mistake 1 "$d/ragged.tsv:3: found 1 column, expected 2" "$d/ragged.tsv" --input tsv --column 1
+run 1 "$berth" predict "$run" "$d/ragged.tsv" --input tsv --column 1
+one_line "$d/ragged.tsv:3: found 1 column, expected 2"
+[ "$(wc -l < "$out")" = 1 ] || fail "the row before the bad one is not answered"
 printf 'fine\nbad \377\n' > "$d/bad"
-mistake 1 "$d/bad:2" "$d/bad" --encoding strict
+run 1 "$berth" predict "$run" "$d/bad" --encoding strict
+one_line "$d/bad:2"
+[ "$(wc -l < "$out")" = 1 ] || fail "the line before the bad one is not answered"
+mistake 2 "--keep intent: a head is called 'intent'" "$d/t.conll" --input conll --keep intent --format conll
+sed '1s/gold/mood.probability/' "$d/t.tsv" > "$d/named.tsv"
+mistake 2 "--keep mood.probability: a head is called 'mood'" "$d/named.tsv" --input tsv --keep mood.probability --header
 run 0 "$berth" predict "$run" "$d/bad"
 grep -q '1 characters are not UTF-8' "$err" || fail "replaced characters are not told"
 passed
