@@ -35,7 +35,9 @@ if(NOT BERTH_CUDA STREQUAL OFF AND NOT BERTH_SANITIZE AND NOT BERTH_FUZZ)
 endif()
 
 if(BERTH_HAVE_CUDA)
-    get_filename_component(BERTH_CUDA_LIBRARY_FOLDER ${BERTH_CUDART} DIRECTORY)
+    # The toolkit's own folder, also where its files are linked into another one (the driver's stub lies only there).
+    get_filename_component(BERTH_CUDA_LIBRARY_FOLDER ${BERTH_CUDART} REALPATH)
+    get_filename_component(BERTH_CUDA_LIBRARY_FOLDER ${BERTH_CUDA_LIBRARY_FOLDER} DIRECTORY)
     set(archs ${BERTH_CUDA_ARCHS})
     if(NOT archs)
         execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader

@@ -1,7 +1,8 @@
 /* cuDNN's graphs without a GPU: each is built, finalised, matched with a deterministic engine for an H200 by
  * its description (h200.json), and compiled up to the loading of its code, which only a driver can do.
  *
- * Skipped (77) where cuDNN cannot be loaded. */
+ * Skipped (77) where cuDNN or the driver's library (its stub serves) cannot be loaded. */
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -208,6 +209,10 @@ int main(void) {
     };
     if (cudnn_load(&api) != BERTH_OK) {
         print_message("skipped: %s\n", berth_error_text());
+        return 77;
+    }
+    if (!dlopen("libcuda.so.1", RTLD_NOW)) {
+        print_message("skipped: cuDNN asks the driver's library for its version: %s\n", dlerror());
         return 77;
     }
     snprintf(path, sizeof path, "%s/tests/cuda/h200.json", getenv("BERTH_SOURCE_DIR"));
