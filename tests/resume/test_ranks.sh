@@ -5,7 +5,7 @@ set -eu
 . "$(dirname "$0")/../cli/lib.sh"
 make_world
 killer=${BERTH_KILLER:?the program that kills}
-common=(train.epochs=6 evaluate.every="3 steps" checkpoint.every="2 steps" deterministic=strict train.accumulate=2)
+common=(train.epochs=24 evaluate.every="3 steps" checkpoint.every="2 steps" deterministic=strict train.accumulate=2)
 
 # children PID: the other ranks of a run
 children() {
