@@ -31,6 +31,22 @@ static __device__ __forceinline__ void sum_part(double *parts, int64_t n, int64_
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
 
+/* parts[block] = Σ x·y over the block's chunk, in double */
+template <class T>
+static __device__ __forceinline__ void dot_part(double *parts, const T *x, const T *y, int64_t n, int64_t length,
+                                                bool wide) {
+    sum_part(parts, n, length, [&](int64_t i, int count) {
+        pack p, q;
+        double sum = 0;
+        load_any(p, x + i, count, wide);
+        load_any(q, y + i, count, wide);
+#pragma unroll
+        for (int j = 0; j < PACK; j++)
+            sum += (double)p.v[j] * (double)q.v[j];
+        return sum;
+    });
+}
+
 /* Σ parts, to every thread of the one block */
 static __device__ __forceinline__ double total_of(const double *parts, int count) {
     BERTH_SHARED(double, met, [SUM_WARPS]);

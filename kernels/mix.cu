@@ -62,16 +62,7 @@ static size_t mix_workspace(int64_t n) {
 template <class T>
 static __global__ void mix_dot_kernel(double *parts, const T *x, const T *y, int64_t n, int64_t length,
                                       bool wide) {
-    sum_part(parts, n, length, [&](int64_t i, int count) {
-        pack p, q;
-        double sum = 0;
-        load_any(p, x + i, count, wide);
-        load_any(q, y + i, count, wide);
-#pragma unroll
-        for (int k = 0; k < PACK; k++)
-            sum += (double)p.v[k] * (double)q.v[k];
-        return sum;
-    });
+    dot_part(parts, x, y, n, length, wide);
 }
 
 static __global__ void mix_slopes_kernel(float *dw, float *dgamma, const double *parts, int count, mix_args a) {

@@ -51,16 +51,7 @@ static __global__ void flat_sum_kernel(double *parts, const float *x, int64_t n,
 
 static __global__ void dot_kernel(double *parts, const float *x, const float *y, int64_t n, int64_t length,
                                   bool wide) {
-    sum_part(parts, n, length, [&](int64_t i, int count) {
-        pack p, q;
-        double sum = 0;
-        load_any(p, x + i, count, wide);
-        load_any(q, y + i, count, wide);
-#pragma unroll
-        for (int j = 0; j < PACK; j++)
-            sum += (double)p.v[j] * (double)q.v[j];
-        return sum;
-    });
+    dot_part(parts, x, y, n, length, wide);
 }
 
 static __global__ void finish_double_kernel(double *out, const double *parts, int count) {

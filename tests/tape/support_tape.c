@@ -10,6 +10,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+struct berth_device *dev;
+
+int open_device(void **state) {
+    (void)state;
+    return berth_device_open(&dev, "cpu") != BERTH_OK;
+}
+
+int close_device(void **state) {
+    (void)state;
+    berth_device_close(dev);
+    return 0;
+}
+
 void check_ok(berth_status status) {
     if (status != BERTH_OK)
         fail_msg("%s: %s (%s)", berth_status_name(status), berth_error_text(), berth_error_place());
@@ -242,7 +255,7 @@ berth_status encoder_build(struct berth_tape *tape, struct berth_tensor **loss, 
     struct cursor c = {.tape = tape, .e = e};
     struct berth_tensor *table[3] = {0}, *x = NULL, *y = NULL, *rows = NULL, *first = NULL, *second = NULL;
     const struct berth_embedding_rows ids = {e->token,          e->position,      e->segment, e->token_order,
-                                             e->position_order, e->segment_order, NULL, e->tokens};
+                                             e->position_order, e->segment_order, NULL,       e->tokens};
     for (int i = 0; i < 3; i++)
         BERTH_TRY(take(&c, &table[i]));
     BERTH_TRY(berth_op_embedding(tape, &x, table[0], table[1], table[2], &ids));

@@ -20,6 +20,11 @@
 
 #include "tape/tape_priv.h"
 
+/* The CPU, opened for a group of tests: cmocka_run_group_tests(tests, open_device, close_device). */
+extern struct berth_device *dev;
+int open_device(void **state);
+int close_device(void **state);
+
 void check_ok(berth_status status);
 /* Runs `body` in a child, which must abort with `text` in its message. */
 void check_abort(void (*body)(void *user), void *user, const char *text);

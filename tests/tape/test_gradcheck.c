@@ -6,8 +6,6 @@
 #include <omp.h>
 #include <string.h>
 
-static struct berth_device *dev;
-
 static const struct encoder_sizes sizes = {
     .layers = 2, .hidden = 40, .heads = 5, .inner = 72, .most_tokens = 200, .rate = 0.15f};
 
@@ -125,17 +123,6 @@ static void test_an_error_of_the_graph_passes(void **state) {
         BERTH_E_NUMERIC);
     assert_string_equal(berth_error_text(), "no such graph");
     berth_tape_free(tape);
-}
-
-static int open_device(void **state) {
-    (void)state;
-    return berth_device_open(&dev, "cpu") != BERTH_OK;
-}
-
-static int close_device(void **state) {
-    (void)state;
-    berth_device_close(dev);
-    return 0;
 }
 
 int main(void) {

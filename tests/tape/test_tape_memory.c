@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-static struct berth_device *dev;
-
 /* ------------------------------------------------------------------ the arena alone */
 
 enum { SLOTS = 40, ROUNDS = 6000 };
@@ -312,17 +310,6 @@ static void test_upload(void **state) {
     check_ok(berth_tape_upload(tape, &p, host, 0));
     assert_non_null(p);
     berth_tape_free(tape);
-}
-
-static int open_device(void **state) {
-    (void)state;
-    return berth_device_open(&dev, "cpu") != BERTH_OK;
-}
-
-static int close_device(void **state) {
-    (void)state;
-    berth_device_close(dev);
-    return 0;
 }
 
 int main(void) {

@@ -36,8 +36,6 @@ static const int32_t picked[3] = {9, 0, 4}, reversed[3] = {2, 0, 1};
 static const uint32_t key[3] = {17, 0, 4};
 static const float weights[K] = {0.5f, 1.0f, 2.0f};
 
-static struct berth_device *dev;
-
 static const struct berth_tape_dropout rows_mask = {0.3f, 3, key, row_ordinal, positions};
 static const struct berth_tape_dropout attention_mask = {0.3f, 4, key, ordinals, NULL};
 
@@ -669,17 +667,6 @@ static void test_mistakes_abort_with_shapes(void **state) {
     check_abort(walk_twice, &b, "one backward a step");
     check_abort(loss_of_two, &b, "a loss is one float, this is f32 [11, 36]");
     close_bench(&b);
-}
-
-static int open_device(void **state) {
-    (void)state;
-    return berth_device_open(&dev, "cpu") != BERTH_OK;
-}
-
-static int close_device(void **state) {
-    (void)state;
-    berth_device_close(dev);
-    return 0;
 }
 
 int main(void) {

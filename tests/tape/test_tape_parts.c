@@ -6,7 +6,6 @@
 enum { ROWS = 9, WIDTH = 8, COLUMNS = 5, GROUPS = 3, STRIDE = 64 };
 static const int64_t STARTS[GROUPS + 1] = {0, 4, 4, ROWS}; /* one group has no rows */
 
-static struct berth_device *dev;
 static float input[ROWS * WIDTH], weight[WIDTH * WIDTH], bias[COLUMNS], gain[COLUMNS], shift[COLUMNS];
 static float grads[4][GROUPS * STRIDE]; /* of weight, bias, gain, shift */
 
@@ -145,17 +144,6 @@ static void test_a_tap_sees_the_gradient(void **state) {
             assert_true(found[i] == (record ? 3.0f : 0.0f) && none[i] == 0.0f);
     }
     berth_tape_free(tape);
-}
-
-static int open_device(void **state) {
-    (void)state;
-    return berth_device_open(&dev, "cpu") != BERTH_OK;
-}
-
-static int close_device(void **state) {
-    (void)state;
-    berth_device_close(dev);
-    return 0;
 }
 
 int main(void) {
